@@ -1,0 +1,95 @@
+//! What can go wrong when a model is found, loaded or run, in words for the person who named it.
+
+use std::path::PathBuf;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The file is not there, or cannot be read.
+    #[error("model file '{}' cannot be read: {reason}", path.display())]
+    NotFound { path: PathBuf, reason: String },
+    /// The file is there, but is not what it should be.
+    #[error("model file '{}': {reason}", path.display())]
+    BadFile { path: PathBuf, reason: String },
+    /// The device or precision that was asked for is not there; nothing falls back.
+    #[error("{asked} is not available here; available: {available}")]
+    Unavailable { asked: String, available: String },
+    /// A word that stands for none of the known values.
+    #[error("'{value}' is no {what}; expected {expected}")]
+    BadWord { what: &'static str, value: String, expected: String },
+    /// Libtorch refused or failed. `reason` is the first line of what it said.
+    #[error("model '{model}': {reason}")]
+    Torch { model: String, reason: String },
+    /// The device had no memory for even a single frame.
+    #[error("model '{model}': out of memory on {device}: {reason}")]
+    OutOfMemory { model: String, device: String, reason: String },
+    /// A task was given a model made for another.
+    #[error("model '{model}' is made for the task '{found}', not '{wanted}'")]
+    WrongTask { model: String, found: String, wanted: String },
+    /// A model's output or settings do not fit together.
+    #[error("model '{model}': {reason}")]
+    Mismatch { model: String, reason: String },
+    #[error(transparent)]
+    Planes(#[from] crate::planes::Error),
+    /// A defect of ours, caught before it could leave the worker.
+    #[error("internal error while running model '{model}': {reason}")]
+    Panic { model: String, reason: String },
+}
+
+impl Error {
+    pub(crate) fn torch(model: &str, message: impl AsRef<str>) -> Self {
+        Error::Torch { model: model.to_owned(), reason: first_line(message.as_ref()) }
+    }
+
+    pub(crate) fn bad_file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Error::BadFile { path: path.into(), reason: reason.into() }
+    }
+}
+
+/// The telling line of a libtorch message, whose whole can be megabytes of graph and tensor.
+///
+/// A message from inside TorchScript starts with a fixed preamble and a stack of source lines; what went wrong stands
+/// after `RuntimeError:` at the end.
+pub(crate) fn first_line(message: &str) -> String {
+    const LIMIT: usize = 300;
+    // tch puts this before what libtorch said.
+    let message = message.trim_start().trim_start_matches("Internal torch error:");
+    let telling = message
+        .lines()
+        .rev()
+        .find_map(|line| line.trim().strip_prefix("RuntimeError: "))
+        .or_else(|| message.lines().map(str::trim).find(|line| !line.is_empty()))
+        .unwrap_or("no message");
+    match telling.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}...", &telling[..end]),
+        None => telling.to_owned(),
+    }
+}
+
+/// What a caught panic carried.
+pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| payload.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .unwrap_or_else(|| "panic without a message".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_telling_line_is_the_runtime_error() {
+        let message = "The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript\n  \
+                       return torch.conv2d(x)\nRuntimeError: expected 3 channels\n";
+        assert_eq!(first_line(message), "expected 3 channels");
+    }
+
+    #[test]
+    fn a_megabyte_is_cut_to_a_line() {
+        assert_eq!(first_line(&"é".repeat(1_000_000)).chars().count(), 303);
+        assert_eq!(first_line(""), "no message");
+    }
+}

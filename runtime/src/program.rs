@@ -1,0 +1,263 @@
+//! One network, made ready to run one shape in one way: what the engine chooses between.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::device::{Device, Precision};
+use crate::error::{Error, Result};
+use crate::shim::{Fuser, Module, Thrown};
+
+/// Batch, channels, height, width.
+pub type Shape = [i64; 4];
+
+/// A network whose code is ours: traced to TorchScript when it is wanted.
+pub trait Network: Send + Sync {
+    /// Bytes of the weights.
+    fn bytes(&self) -> u64;
+
+    /// A TorchScript archive whose `forward` takes one tensor of `shape`, computed in `precision`. Weights are constants
+    /// of the archive, so they cannot be cast later.
+    fn torchscript(&self, shape: Shape, precision: Precision) -> Result<Arc<Vec<u8>>, String>;
+}
+
+/// Where a module comes from.
+#[derive(Clone)]
+pub enum Source {
+    File(PathBuf),
+    Network(Arc<dyn Network>),
+}
+
+/// How much of the graph is prepared before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Graph {
+    /// As it was saved.
+    Plain,
+    /// Weights are constants: batch norms fold, branches on training go.
+    Frozen,
+    /// Frozen, and chains of operations compiled by oneDNN Graph (CPU).
+    Fused,
+}
+
+/// One way to run a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Plan {
+    #[serde(with = "precision_word")]
+    pub precision: Precision,
+    pub graph: Graph,
+    pub channels_last: bool,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let graph = match self.graph {
+            Graph::Plain => "plain",
+            Graph::Frozen => "frozen",
+            Graph::Fused => "fused",
+        };
+        write!(f, "{graph} {}{}", self.precision, if self.channels_last { " channels-last" } else { "" })
+    }
+}
+
+impl Plan {
+    /// The one whose results all others are held against.
+    pub const REFERENCE: Plan = Plan { precision: Precision::Fp32, graph: Graph::Plain, channels_last: false };
+
+    /// What is worth timing on a device, per precision.
+    pub fn candidates(device: Device, precisions: &[Precision]) -> Vec<Plan> {
+        let mut plans = Vec::new();
+        for &precision in precisions {
+            let plan = |graph, channels_last| Plan { precision, graph, channels_last };
+            plans.push(plan(Graph::Frozen, true));
+            if device == Device::Cpu {
+                plans.push(plan(Graph::Fused, true));
+            }
+            plans.push(plan(Graph::Frozen, false));
+            plans.push(plan(Graph::Plain, false));
+        }
+        plans
+    }
+}
+
+mod precision_word {
+    use super::Precision;
+    use crate::device::PrecisionSpec;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(precision: &Precision, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(precision)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Precision, D::Error> {
+        match String::deserialize(d)?.parse() {
+            Ok(PrecisionSpec::Exactly(precision)) => Ok(precision),
+            _ => Err(D::Error::custom("no precision")),
+        }
+    }
+}
+
+/// The tensors a network gave, dictionary keys as names.
+pub type Outputs = Vec<(String, Tensor)>;
+
+/// A module, loaded and prepared as a plan says.
+pub(crate) struct Program {
+    model: String,
+    device: Device,
+    module: Module,
+    plan: Plan,
+    as_list: bool,
+}
+
+/// Runs that a graph needs until it is profiled, rewritten and compiled.
+pub(crate) const WARM_UP_RUNS: usize = 3;
+
+impl Program {
+    pub fn load(model: &str, source: &Source, device: Device, plan: Plan, shape: Shape) -> Result<Program> {
+        let thrown = |t: Thrown| thrown_error(model, device, t);
+        let mut module = load_module(model, source, device, plan.precision, shape)?;
+        let as_list = check_signature(model, &module.signature().map_err(thrown)?)?;
+        let kind = (plan.precision != Precision::Fp32).then(|| plan.precision.kind());
+        module.cast(kind, plan.channels_last).map_err(thrown)?;
+        if plan.graph != Graph::Plain {
+            module.freeze().map_err(thrown)?;
+        }
+        Ok(Program { model: model.to_owned(), device, module, plan, as_list })
+    }
+
+    /// Runs until nothing is left to be compiled. To be called on a lane, and nowhere else at the same time.
+    pub fn warm_up(&self, sample: &Tensor) -> Result<()> {
+        let _fuser = (self.plan.graph == Graph::Fused).then(Fuser::enable);
+        for _ in 0..WARM_UP_RUNS {
+            self.run(sample)?;
+        }
+        Ok(())
+    }
+
+    /// `input` is N,C,H,W on any device, in any memory format. Returns once the result is there, on the CPU where
+    /// `device` is one.
+    pub fn run(&self, input: &Tensor) -> Result<Outputs> {
+        let prepared = self.place(input).map_err(|e| Error::torch(&self.model, e.to_string()))?;
+        self.module
+            .forward(&prepared, self.as_list)
+            .map_err(|thrown| thrown_error(&self.model, self.device, thrown))
+    }
+
+    fn place(&self, input: &Tensor) -> Result<Tensor, tch::TchError> {
+        let kind = self.plan.precision.kind();
+        let device = self.device.torch();
+        let placed = if input.kind() != kind || input.device() != device {
+            input.f_to_device(device)?.f_to_kind(kind)?
+        } else {
+            input.shallow_clone()
+        };
+        // An NHWC blob is channels-last already; the other way round a copy is needed.
+        if self.plan.channels_last { Ok(placed) } else { placed.f_contiguous() }
+    }
+
+    pub fn takes_list(&self) -> bool {
+        self.as_list
+    }
+}
+
+fn load_module(model: &str, source: &Source, device: Device, precision: Precision, shape: Shape) -> Result<Module> {
+    let device_name = device.to_string();
+    match source {
+        Source::File(path) => Module::load_file(path, &device_name)
+            .map_err(|t| Error::bad_file(path, format!("not loadable as TorchScript: {}", crate::error::first_line(&t.message)))),
+        Source::Network(network) => {
+            let archive = network.torchscript(shape, precision).map_err(|reason| Error::torch(model, reason))?;
+            Module::load_bytes(&archive, &device_name).map_err(|t| thrown_error(model, device, t))
+        }
+    }
+}
+
+/// Bytes of the weights, and whether `forward` wants a list of pictures; an error where it wants something else.
+pub(crate) fn examine(model: &str, source: &Source) -> Result<(u64, bool)> {
+    let path = match source {
+        Source::File(_) => source,
+        Source::Network(network) => return Ok((network.bytes(), false)),
+    };
+    let module = load_module(model, path, Device::Cpu, Precision::Fp32, [1, 3, 64, 64])?;
+    let thrown = |t: Thrown| thrown_error(model, Device::Cpu, t);
+    let takes_list = check_signature(model, &module.signature().map_err(thrown)?)?;
+    Ok((module.bytes().map_err(thrown)?, takes_list))
+}
+
+fn check_signature(model: &str, arguments: &[String]) -> Result<bool> {
+    let needed: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| !a.ends_with('?')).collect();
+    match needed[..] {
+        ["Tensor"] => Ok(false),
+        ["List[Tensor]"] => Ok(true),
+        [] if arguments.first().is_some_and(|a| a == "Tensor?") => Ok(false),
+        _ => Err(Error::Mismatch {
+            model: model.to_owned(),
+            reason: format!(
+                "its forward takes ({}); expected one picture tensor, or one list of them",
+                arguments.join(", ")
+            ),
+        }),
+    }
+}
+
+fn thrown_error(model: &str, device: Device, thrown: Thrown) -> Error {
+    if thrown.out_of_memory {
+        Error::OutOfMemory {
+            model: model.to_owned(),
+            device: device.to_string(),
+            reason: crate::error::first_line(&thrown.message),
+        }
+    } else {
+        Error::torch(model, thrown.message)
+    }
+}
+
+/// A picture-like sample: smooth shapes with a little noise, the same each time. Values as the model gets them.
+pub(crate) fn sample(shape: Shape, kind: Kind, low: f64, high: f64) -> Result<Tensor, tch::TchError> {
+    let [n, c, h, w] = shape;
+    // A fixed congruential sequence: no global seed of the host's process is touched.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = |count: i64| -> Vec<f32> {
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (state >> 40) as f32 / (1u64 << 24) as f32
+            })
+            .collect()
+    };
+    let (gh, gw) = ((h / 16).max(2), (w / 16).max(2));
+    let coarse = Tensor::f_from_slice(&noise(n * c * gh * gw))?.f_reshape([n, c, gh, gw])?;
+    let smooth = coarse.f_upsample_bilinear2d([h, w], false, None, None)?;
+    let fine = Tensor::f_from_slice(&noise(n * c * h * w))?.f_reshape([n, c, h, w])?;
+    let mixed = (smooth.f_mul_scalar(0.9)?.f_add(&fine.f_mul_scalar(0.1)?)?).f_mul_scalar(high - low)?;
+    // NHWC in memory, as frames arrive.
+    let blob = mixed.f_add_scalar(low)?.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+    blob.f_to_kind(kind)
+}
+
+/// Relative root mean square of the difference; infinite where the outputs do not even have the same shapes.
+pub(crate) fn relative_error(outputs: &Outputs, reference: &Outputs) -> f64 {
+    let try_error = || -> Result<f64, tch::TchError> {
+        if outputs.len() != reference.len() {
+            return Ok(f64::INFINITY);
+        }
+        let (mut difference, mut energy) = (0.0, 0.0);
+        for ((_, a), (_, b)) in outputs.iter().zip(reference) {
+            if a.size() != b.size() {
+                return Ok(f64::INFINITY);
+            }
+            let a = a.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?;
+            let b = b.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?;
+            difference += f64::try_from(a.f_sub(&b)?.f_square()?.f_sum(Kind::Double)?)?;
+            energy += f64::try_from(b.f_square()?.f_sum(Kind::Double)?)?;
+        }
+        Ok(if energy > 0.0 { (difference / energy).sqrt() } else { difference.sqrt() })
+    };
+    match try_error() {
+        Ok(error) if error.is_finite() => error,
+        _ => f64::INFINITY,
+    }
+}
