@@ -6,11 +6,11 @@
 # and the steps they are made of:
 #
 #   make setup [CUDA=1] [LIBTORCH=DIR]  Debian packages, Rust and libtorch, each only where it is missing
-#   make build                          plugin and command line, into the cargo target folder
+#   make build                          plugin and command line; links to them in build/gstreamer-1.0 and build/bin
 #   make install [PREFIX=/usr/local]    plugin and command line into a GStreamer prefix
 #   make docs                           docs/elements.json anew, from the elements as built
 #   make gpu-bundle [WITH=FILES]        build/gpu-bundle: runs on a GPU machine that has Python's torch 2.11, no packages
-#   make clean                          removes what was built inside the checkout; cache folder and target stay
+#   make clean                          removes build/ and demo/; the cache folder and the cargo target stay
 #
 # Nothing is written outside the checkout, the cargo target and the cache folder, but for Debian packages.
 
@@ -40,6 +40,9 @@ PREFIX ?= /usr/local
 
 build: setup
 	$(CARGO) build $(FLAGS)
+	@mkdir -p build/bin build/gstreamer-1.0
+	@ln -sf $(RELEASE)/gst-torch build/bin/
+	@ln -sf $(RELEASE)/libgsttorch.so build/gstreamer-1.0/
 
 setup:
 	@$(SETUP)/packages.sh
@@ -50,12 +53,13 @@ setup:
 # What runs below keeps its own GStreamer registry: the user's never meets a half-built plugin.
 demo test docs: export GST_REGISTRY := $(GST_TORCH_CACHE)/registry.bin
 
-demo: setup
+demo: build
 	$(CARGO) build -q $(FLAGS) --example demo
 	@clip="$(CLIP)"; clip=$${clip:-$$($(SETUP)/clip.sh $(GST_TORCH_CACHE))} && \
 	  $(RELEASE)/examples/demo "$$clip" --out demo
 
 test: setup
+	@$(SETUP)/clip.sh $(GST_TORCH_CACHE) >/dev/null || echo "test: what needs that clip will be skipped"
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
 	G_DEBUG=fatal_warnings $(CARGO) test $(FLAGS)

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_panic_is_handed_back_and_the_lane_lives_on() {
         let executor = Executor::start("test", 1);
-        let error = executor.run(Width::Wide, || panic!("provoked")).map(|()| ()).unwrap_err();
+        let error = executor.run(Width::Wide, || -> () { panic!("provoked") }).unwrap_err();
         assert_eq!(error, "provoked");
         assert_eq!(executor.run(Width::Narrow, || 7), Ok(7));
     }

@@ -178,6 +178,8 @@ fn shared_cell(key: Key) -> Slot {
     Arc::clone(cache.entry(key).or_default())
 }
 
+type EngineCell = Arc<OnceCell<Arc<Engine>>>;
+
 /// A model on a device; its engines, one a shape, are made when first wanted.
 pub struct Model {
     info: ModelInfo,
@@ -186,7 +188,8 @@ pub struct Model {
     precision: PrecisionSpec,
     memory: u64,
     takes_list: bool,
-    engines: Mutex<HashMap<[usize; 3], Arc<OnceCell<Arc<Engine>>>>>,
+    /// By channels, height and width.
+    engines: Mutex<HashMap<[usize; 3], EngineCell>>,
 }
 
 impl std::fmt::Debug for Model {

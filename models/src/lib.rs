@@ -1,0 +1,10 @@
+//! The networks of GstTorch, and what belongs to a task but not to a pipeline: boxes and their suppression, the
+//! tracker, losses, metrics and data sets. Knows no GStreamer.
+
+pub mod boxes;
+pub mod builtin;
+pub mod checkpoint;
+pub mod data;
+pub mod detect;
+pub mod metrics;
+pub mod track;

@@ -1,0 +1,4 @@
+//! Quality figures.
+
+pub mod ap;
+pub mod mot;

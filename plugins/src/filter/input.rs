@@ -1,0 +1,186 @@
+//! Frames in: what the thread does that brings them.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::Finish;
+use super::imp::{CAT, Item, Stream, TorchFilter};
+use super::live::Late;
+use super::queue::Flushing;
+use super::settings::Settings;
+use crate::{meta, video};
+
+impl TorchFilter {
+    pub(super) fn chain(&self, _pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        (*self.flow.lock().unwrap())?;
+        if self.eos.load(Ordering::SeqCst) {
+            return Err(gst::FlowError::Eos);
+        }
+        let stream = self.stream.lock().unwrap().clone().ok_or(gst::FlowError::NotNegotiated)?;
+        let settings = self.settings.lock().unwrap().clone();
+        let arrived = Instant::now();
+        let places = places(&stream);
+
+        let mut infer = self.interval.lock().unwrap().due(settings.inference_interval);
+        if infer {
+            match settings.late_policy.when(stream.live) {
+                Late::Wait => self.queue.wait_for_place(places).map_err(|Flushing| gst::FlowError::Flushing)?,
+                late if self.queue.has_place(places) && !self.is_too_late(&buffer) => {
+                    gst::trace!(CAT, imp = self, "in time, {late:?} not needed");
+                }
+                late => {
+                    self.count_skipped(&buffer, stream.live);
+                    self.interval.lock().unwrap().reset(); // the next frame is tried instead
+                    infer = false;
+                    if late == Late::Drop {
+                        return Ok(gst::FlowSuccess::Ok);
+                    }
+                }
+            }
+        }
+        // A place was free or waited for, but flow may have changed in the meantime.
+        (*self.flow.lock().unwrap())?;
+        let finish = if infer { self.submit(&stream, &settings, &buffer)? } else { None };
+        let busy = finish.is_some();
+        let item = Item::Frame { buffer, arrived, finish };
+        self.queue.push(item, busy).map_err(|Flushing| gst::FlowError::Flushing)?;
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// `None` where this frame failed and passes as it is.
+    pub(super) fn submit(
+        &self,
+        stream: &Stream,
+        settings: &Settings,
+        buffer: &gst::Buffer,
+    ) -> Result<Option<Finish>, gst::FlowError> {
+        if buffer.flags().contains(gst::BufferFlags::GAP) && buffer.size() == 0 {
+            return Ok(None);
+        }
+        let regions = settings.regions(|| meta::objects(buffer));
+        let submitted = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &stream.info)
+            .map_err(|_| format!("a frame cannot be mapped as {}", stream.frame))
+            .and_then(|frame| {
+                let planes = video::planes(&frame, stream.frame).map_err(|e| e.to_string())?;
+                let batching = settings.batching(stream.live);
+                stream.session.submit(&planes, regions.as_deref(), batching).map_err(|e| e.to_string())
+            });
+        match submitted {
+            Ok(finish) => Ok(Some(finish)),
+            Err(reason) => self.frame_failed(&reason).map(|()| None),
+        }
+    }
+
+    pub(super) fn is_too_late(&self, buffer: &gst::Buffer) -> bool {
+        let running = buffer.pts().and_then(|pts| self.segment.lock().unwrap().to_running_time(pts));
+        matches!((running, *self.earliest.lock().unwrap()), (Some(running), Some(earliest)) if running < earliest)
+    }
+
+    pub(super) fn count_skipped(&self, buffer: &gst::Buffer, live: bool) {
+        let (processed, dropped) = {
+            let mut counters = self.counters.lock().unwrap();
+            counters.stats.skipped += 1;
+            (counters.stats.frames, counters.stats.skipped)
+        };
+        let segment = self.segment.lock().unwrap().clone();
+        let message = gst::message::Qos::builder(live)
+            .running_time(buffer.pts().and_then(|pts| segment.to_running_time(pts)))
+            .stream_time(buffer.pts().and_then(|pts| segment.to_stream_time(pts)))
+            .timestamp(buffer.pts())
+            .duration(buffer.duration())
+            .stats(gst::format::Buffers::from_u64(processed), gst::format::Buffers::from_u64(dropped))
+            .src(&*self.obj())
+            .build();
+        let _ = self.obj().post_message(message);
+    }
+
+    /// A frame on which inference failed passes as it is, with a warning; many in a row end the stream.
+    pub(super) fn frame_failed(&self, reason: &str) -> Result<(), gst::FlowError> {
+        if self.failures.lock().unwrap().failed() {
+            gst::element_imp_error!(self, gst::StreamError::Failed, ["inference fails on every frame: {reason}"]);
+            return Err(gst::FlowError::Error);
+        }
+        gst::element_imp_warning!(self, gst::StreamError::Failed, ["a frame passes without inference: {reason}"]);
+        Ok(())
+    }
+
+    pub(super) fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        use gst::EventView;
+        match event.view() {
+            EventView::FlushStart(_) => {
+                let passed = self.srcpad.push_event(event);
+                self.queue.set_flushing(true);
+                let _ = self.srcpad.pause_task();
+                return passed;
+            }
+            EventView::FlushStop(_) => {
+                self.reset_flow();
+                let passed = self.srcpad.push_event(event);
+                if self.start_task().is_err() {
+                    return false;
+                }
+                return passed;
+            }
+            EventView::Caps(caps) => {
+                if let Err(message) = self.configure(caps.caps()) {
+                    gst::error!(CAT, imp = self, "{message}");
+                    return false;
+                }
+            }
+            EventView::Segment(segment) => {
+                if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
+                    *self.segment.lock().unwrap() = segment.clone();
+                }
+            }
+            EventView::Eos(_) => self.eos.store(true, Ordering::SeqCst),
+            EventView::StreamStart(_) => self.eos.store(false, Ordering::SeqCst),
+            _ => {}
+        }
+        if event.is_serialized() {
+            return self.queue.push(Item::Event(event), false).is_ok();
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    pub(super) fn configure(&self, caps: &gst::CapsRef) -> Result<(), String> {
+        let info = gst_video::VideoInfo::from_caps(caps).map_err(|e| format!("caps {caps}: {e}"))?;
+        let frame = video::frame_info(&info).ok_or_else(|| format!("caps {caps}: no format of ours"))?;
+        if let Some(stream) = self.stream.lock().unwrap().as_mut()
+            && stream.frame == frame
+        {
+            stream.info = info; // another frame rate changes nothing here
+            return Ok(());
+        }
+        let mut query = gst::query::Latency::new();
+        let live = self.sinkpad.peer_query(&mut query) && query.result().0;
+        let model = self.model.lock().unwrap().clone().ok_or("no model is loaded")?;
+        let session = self.progress("preparing", "Preparing the model", || self.make_session(&model, &frame));
+        let session = session.map_err(|error| {
+            self.post_error(&error);
+            error.to_string()
+        })?;
+        gst::info!(CAT, imp = self, "{} runs {} for {frame}", model.info().name, session.engine().describe());
+        let stream = Stream { info, frame, live, session };
+        let before = self.stream.lock().unwrap().replace(stream);
+        drop(before);
+        self.interval.lock().unwrap().reset();
+        Ok(())
+    }
+
+    pub(super) fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        // What a serialised query asks about has to have arrived downstream.
+        if query.is_serialized() && self.queue.wait_until_empty().is_err() {
+            return false;
+        }
+        gst::Pad::query_default(pad, Some(&*self.obj()), query)
+    }
+}
+
+/// How many frames of one stream may be under way. Live, one that runs and one that waits: more would only be latency.
+/// Else one more than can run at once, so that no lane waits for a frame to be read.
+fn places(stream: &Stream) -> usize {
+    if stream.live { 2 } else { stream.session.engine().parallel() + 1 }
+}

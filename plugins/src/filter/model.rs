@@ -1,0 +1,119 @@
+//! The model of a filter: loaded at the start, changed while playing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_torch_runtime::planes::FrameInfo;
+use gst_torch_runtime::{Error, Model, Result as TorchResult};
+
+use super::Session;
+use super::imp::{CAT, TorchFilter, Virtuals};
+
+impl TorchFilter {
+    pub(super) fn virtuals(&self) -> Virtuals {
+        let element = self.obj();
+        element.class().as_ref().virtuals.expect("an abstract class has no instances, its subclasses fill this")
+    }
+
+    pub(super) fn load_model(&self) -> TorchResult<Arc<Model>> {
+        let settings = self.settings.lock().unwrap().model.clone();
+        let file = settings.open(self.virtuals().default_model, self.virtuals().task)?;
+        file.load(settings.device, settings.precision)
+    }
+
+    pub(super) fn load_for_start(&self) -> Result<(), gst::StateChangeError> {
+        // Opening finds the loaded model in the cache again where nothing changed.
+        let loaded = self.progress("loading", "Loading the model", || self.load_model());
+        match loaded {
+            Ok(model) => {
+                gst::info!(CAT, imp = self, "{} on {}", model.info().name, model.device());
+                let before = self.model.lock().unwrap().replace(model);
+                drop(before);
+                Ok(())
+            }
+            Err(error) => {
+                self.post_error(&error);
+                Err(gst::StateChangeError)
+            }
+        }
+    }
+
+    /// While playing, the model that was named last is loaded and warmed beside the one that runs, and takes over
+    /// between two frames. One that fails leaves the old one running.
+    pub(super) fn swap_model(&self) {
+        let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.stream.lock().unwrap().is_none() && self.model.lock().unwrap().is_none() {
+            return; // it is loaded when the element starts
+        }
+        let element = self.obj().downgrade();
+        let work = move || {
+            let Some(element) = element.upgrade() else { return };
+            let filter = Self::from_obj(&element);
+            let result = filter.progress("loading", "Loading another model", || filter.install_model(generation));
+            if let Err(error) = result {
+                gst::element_imp_warning!(filter, gst::ResourceError::NotFound, ["{error}; the model before goes on"]);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("torch-load".into()).spawn(work) {
+            gst::element_imp_warning!(self, gst::ResourceError::Failed, ["no thread to load the model on: {error}"]);
+        }
+    }
+
+    pub(super) fn install_model(&self, generation: u64) -> TorchResult<()> {
+        let model = self.load_model()?;
+        loop {
+            let frame = self.stream.lock().unwrap().as_ref().map(|stream| stream.frame);
+            let session = frame.map(|frame| self.make_session(&model, &frame)).transpose()?;
+            if self.generation.load(Ordering::SeqCst) != generation {
+                return Ok(()); // another was asked for meanwhile
+            }
+            let mut stream = self.stream.lock().unwrap();
+            if stream.as_ref().map(|s| s.frame) != frame {
+                continue; // the caps changed meanwhile
+            }
+            let mut old_session = None;
+            if let (Some(stream), Some(session)) = (stream.as_mut(), session) {
+                old_session = Some(std::mem::replace(&mut stream.session, session));
+            }
+            let old_model = self.model.lock().unwrap().replace(model);
+            drop(stream);
+            drop((old_session, old_model));
+            return Ok(());
+        }
+    }
+
+    pub(super) fn make_session(&self, model: &Arc<Model>, frame: &FrameInfo) -> TorchResult<Arc<dyn Session>> {
+        (self.virtuals().session)(&self.obj(), model, frame)
+    }
+
+    /// Tells the application that something takes its time.
+    pub(super) fn progress<T>(&self, code: &str, text: &str, work: impl FnOnce() -> TorchResult<T>) -> TorchResult<T> {
+        let post = |kind, text: &str| {
+            let message = gst::message::Progress::builder(kind, code, text).src(&*self.obj()).build();
+            let _ = self.obj().post_message(message);
+        };
+        post(gst::ProgressType::Start, text);
+        let result = work();
+        match &result {
+            Ok(_) => post(gst::ProgressType::Complete, text),
+            Err(error) => post(gst::ProgressType::Error, &error.to_string()),
+        }
+        result
+    }
+
+    pub(super) fn post_error(&self, error: &Error) {
+        match error {
+            Error::NotFound { .. } => gst::element_imp_error!(self, gst::ResourceError::NotFound, ["{error}"]),
+            Error::BadFile { .. } | Error::WrongTask { .. } => {
+                gst::element_imp_error!(self, gst::ResourceError::OpenRead, ["{error}"])
+            }
+            Error::Unavailable { .. } | Error::BadWord { .. } => {
+                gst::element_imp_error!(self, gst::LibraryError::Settings, ["{error}"])
+            }
+            Error::OutOfMemory { .. } => gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ["{error}"]),
+            _ => gst::element_imp_error!(self, gst::StreamError::Failed, ["{error}"]),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Frames out: what the task of the source pad does, and what downstream asks and says.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::Finish;
+use super::imp::{CAT, Counters, Item, TorchFilter};
+
+impl TorchFilter {
+    pub(super) fn activate_src(&self, _pad: &gst::Pad, mode: gst::PadMode, active: bool) -> Result<(), gst::LoggableError> {
+        if mode != gst::PadMode::Push {
+            return Err(gst::loggable_error!(CAT, "Only push mode is supported"));
+        }
+        if active {
+            self.reset_flow();
+            self.start_task().map_err(|e| gst::loggable_error!(CAT, "No task: {e}"))
+        } else {
+            self.queue.set_flushing(true);
+            self.srcpad.stop_task().map_err(|e| gst::loggable_error!(CAT, "The task does not stop: {e}"))
+        }
+    }
+
+    pub(super) fn start_task(&self) -> Result<(), glib::BoolError> {
+        let element = self.obj().downgrade();
+        self.srcpad.start_task(move || {
+            let Some(element) = element.upgrade() else { return };
+            let filter = Self::from_obj(&element);
+            gst::panic_to_error!(filter, (), { filter.push_one() });
+        })
+    }
+
+    pub(super) fn push_one(&self) {
+        let Ok(item) = self.queue.take() else {
+            let _ = self.srcpad.pause_task();
+            return;
+        };
+        let result = match item {
+            Item::Event(event) => {
+                self.srcpad.push_event(event);
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Item::Frame { buffer, arrived, finish } => self.push_frame(buffer, arrived, finish),
+        };
+        if result.is_err() {
+            // Whoever brings the next frame hears of it; those that wait have nowhere to go, events still do.
+            *self.flow.lock().unwrap() = result;
+        }
+        self.queue.done();
+    }
+
+    pub(super) fn push_frame(
+        &self,
+        mut buffer: gst::Buffer,
+        arrived: Instant,
+        finish: Option<Finish>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if let Some(finish) = finish {
+            match finish(buffer.make_mut()) {
+                Ok(()) => {
+                    self.failures.lock().unwrap().succeeded();
+                    self.record(arrived.elapsed());
+                }
+                Err(error) => self.frame_failed(&error.to_string())?,
+            }
+            self.pass_on_notices();
+        }
+        (*self.flow.lock().unwrap())?;
+        self.counters.lock().unwrap().stats.frames += 1;
+        self.srcpad.push(buffer)
+    }
+
+    pub(super) fn record(&self, latency: Duration) {
+        let stale = {
+            let mut counters = self.counters.lock().unwrap();
+            counters.stats.record(latency);
+            counters.latency.is_stale(&counters.stats)
+        };
+        let live = self.stream.lock().unwrap().as_ref().is_some_and(|stream| stream.live);
+        if live && stale {
+            let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+        }
+    }
+
+    pub(super) fn pass_on_notices(&self) {
+        let session = self.stream.lock().unwrap().as_ref().map(|stream| Arc::clone(&stream.session));
+        for notice in session.iter().flat_map(|session| session.engine().take_notices()) {
+            gst::element_imp_warning!(self, gst::ResourceError::NoSpaceLeft, ["{notice}"]);
+        }
+    }
+
+    pub(super) fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        if let gst::EventView::Qos(qos) = event.view() {
+            let (kind, _, jitter, timestamp) = qos.get();
+            let earliest = match (kind, timestamp) {
+                // Twice the lateness ahead, as GStreamer's own filters do, so as to catch up and not just follow.
+                (gst::QOSType::Underflow, Some(at)) if jitter > 0 => {
+                    Some(at + gst::ClockTime::from_nseconds(jitter.unsigned_abs().saturating_mul(2)))
+                }
+                (_, Some(at)) if jitter < 0 => at.checked_sub(gst::ClockTime::from_nseconds(jitter.unsigned_abs())),
+                _ => timestamp,
+            };
+            *self.earliest.lock().unwrap() = earliest;
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
+            let mut upstream = gst::query::Latency::new();
+            if !self.sinkpad.peer_query(&mut upstream) {
+                return false;
+            }
+            let (live, min, max) = upstream.result();
+            let own = if live { self.latency() } else { gst::ClockTime::ZERO };
+            latency.set(live, min + own, max.map(|max| max + own));
+            return true;
+        }
+        gst::Pad::query_default(pad, Some(&*self.obj()), query)
+    }
+
+    pub(super) fn latency(&self) -> gst::ClockTime {
+        let stream = self.stream.lock().unwrap().clone();
+        let expected = stream.map_or(0.0, |stream| stream.session.engine().choice().wide_ms);
+        let expected = Duration::from_secs_f64(expected / 1e3);
+        let mut counters = self.counters.lock().unwrap();
+        let Counters { stats, latency } = &mut *counters;
+        let latency = latency.answer(stats, expected);
+        gst::ClockTime::from_nseconds(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX / 2))
+    }
+}

@@ -1,0 +1,86 @@
+//! The properties that every element with a model has, declared once.
+
+use gst::glib;
+use gst::prelude::*;
+use gst_torch_runtime::{DeviceSpec, ModelFile, PrecisionSpec, Result};
+
+/// Which model, where it runs and how precisely.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ModelSettings {
+    /// `None` is the built-in model of the element's task.
+    pub model_file: Option<String>,
+    pub label_file: Option<String>,
+    pub device: DeviceSpec,
+    pub precision: PrecisionSpec,
+}
+
+impl ModelSettings {
+    pub fn properties() -> Vec<glib::ParamSpec> {
+        vec![
+            glib::ParamSpecString::builder("model-file")
+                .nick("Model file")
+                .blurb("Built-in model name, model card (.toml) or TorchScript file (.pt); unset is the built-in model")
+                .mutable_playing()
+                .build(),
+            glib::ParamSpecString::builder("label-file")
+                .nick("Label file")
+                .blurb("Text file with one label a line, instead of the labels that the model brings")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecString::builder("device")
+                .nick("Device")
+                .blurb("Where the model runs: auto, cpu, cuda, cuda:N or mps")
+                .default_value(Some("auto"))
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecString::builder("precision")
+                .nick("Precision")
+                .blurb("auto (the fastest within the model's error bound), fp32, fp16 or bf16")
+                .default_value(Some("auto"))
+                .mutable_ready()
+                .build(),
+        ]
+    }
+
+    /// Whether `name` was one of these properties; an error where its value makes no sense.
+    pub fn set(&mut self, name: &str, value: &glib::Value) -> Result<bool> {
+        let text = || value.get::<Option<String>>().ok().flatten().filter(|text| !text.is_empty());
+        match name {
+            "model-file" => self.model_file = text(),
+            "label-file" => self.label_file = text(),
+            "device" => self.device = text().map_or(Ok(DeviceSpec::default()), |word| word.parse())?,
+            "precision" => self.precision = text().map_or(Ok(PrecisionSpec::default()), |word| word.parse())?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "model-file" => self.model_file.to_value(),
+            "label-file" => self.label_file.to_value(),
+            "device" => self.device.to_string().to_value(),
+            "precision" => self.precision.to_string().to_value(),
+            _ => return None,
+        })
+    }
+
+    /// Finds and examines the model; reads files, so to be called under no lock.
+    pub fn open(&self, default_model: &str, task: &str) -> Result<ModelFile> {
+        let name = self.model_file.as_deref().unwrap_or(default_model);
+        let file = gst_torch_models::builtin::open(name)?.expect_task(task)?;
+        match &self.label_file {
+            Some(path) => Ok(file.with_labels(read_labels(path)?)),
+            None => Ok(file),
+        }
+    }
+}
+
+fn read_labels(path: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| gst_torch_runtime::Error::BadWord {
+        what: "label-file",
+        value: path.to_owned(),
+        expected: format!("a text file with one label a line ({e})"),
+    })?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}

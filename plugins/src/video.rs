@@ -1,0 +1,63 @@
+//! GStreamer's frames as the runtime's planes.
+
+use gst_torch_runtime::planes::{self, FrameInfo, Matrix, PixelFormat, Planes, Range};
+use gst_video::prelude::*;
+
+/// The formats that every element reads as they come.
+pub const FORMATS: [gst_video::VideoFormat; 10] = [
+    gst_video::VideoFormat::I420,
+    gst_video::VideoFormat::Nv12,
+    gst_video::VideoFormat::Yuy2,
+    gst_video::VideoFormat::Rgb,
+    gst_video::VideoFormat::Bgr,
+    gst_video::VideoFormat::Rgba,
+    gst_video::VideoFormat::Bgra,
+    gst_video::VideoFormat::Rgbx,
+    gst_video::VideoFormat::Bgrx,
+    gst_video::VideoFormat::Gray8,
+];
+
+pub fn caps() -> gst::Caps {
+    gst_video::VideoCapsBuilder::new().format_list(FORMATS).build()
+}
+
+/// What the runtime needs to know of a stream; `None` for a format that is not in `FORMATS`.
+pub fn frame_info(info: &gst_video::VideoInfo) -> Option<FrameInfo> {
+    let format: PixelFormat = info.format().to_str().parse().ok()?;
+    let colorimetry = info.colorimetry();
+    let matrix = match colorimetry.matrix() {
+        gst_video::VideoColorMatrix::Bt601 => Matrix::Bt601,
+        gst_video::VideoColorMatrix::Bt709 | gst_video::VideoColorMatrix::Smpte240m => Matrix::Bt709,
+        gst_video::VideoColorMatrix::Bt2020 => Matrix::Bt2020,
+        // Unsaid: what GStreamer itself takes for the size.
+        _ if info.height() > 576 => Matrix::Bt709,
+        _ => Matrix::Bt601,
+    };
+    let full = match colorimetry.range() {
+        gst_video::VideoColorRange::Range0_255 => true,
+        gst_video::VideoColorRange::Range16_235 => false,
+        _ => !format.is_yuv() && format != PixelFormat::Gray8,
+    };
+    Some(FrameInfo {
+        format,
+        width: info.width() as usize,
+        height: info.height() as usize,
+        matrix,
+        range: if full { Range::Full } else { Range::Limited },
+    })
+}
+
+/// The planes of a mapped frame, checked against their sizes.
+pub fn planes<'a>(
+    frame: &'a gst_video::VideoFrameRef<&'a gst::BufferRef>,
+    info: FrameInfo,
+) -> Result<Planes<'a>, planes::Error> {
+    let mut list: [(&[u8], usize); 3] = [(&[], 0); 3];
+    let count = info.format.planes();
+    for (index, slot) in list.iter_mut().enumerate().take(count) {
+        let data = frame.plane_data(index as u32).unwrap_or(&[]);
+        // A negative stride (bottom-up pictures) cannot be a view; the checked constructor refuses 0.
+        *slot = (data, frame.plane_stride()[index].max(0) as usize);
+    }
+    Planes::new(info, &list[..count])
+}

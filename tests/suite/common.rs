@@ -1,0 +1,73 @@
+//! What every test needs: GStreamer with our plugin in it, and the way to the real data.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+use std::sync::Once;
+
+/// Initialises GStreamer and registers the plugin, once.
+pub fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().expect("GStreamer starts");
+        gsttorch::plugin_register_static().expect("the plugin registers");
+    });
+}
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_path_buf()
+}
+
+/// A file or folder of the shared data, `../shared/data` beside the checkout (or `GST_TORCH_DATA`). `None`, and said on
+/// standard error, where it is absent: a test that needs it then returns early.
+pub fn data(path: &str) -> Option<PathBuf> {
+    let base = std::env::var_os("GST_TORCH_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    let full = base.join(path);
+    if full.exists() {
+        return Some(full);
+    }
+    eprintln!("skipped: {} is absent", full.display());
+    None
+}
+
+/// Plays `pipeline` until it ends, stops it, and panics with what it says if it fails or takes longer than two minutes.
+pub fn play_to_end(pipeline: &gst::Pipeline) {
+    use gst::prelude::*;
+
+    play_to_eos(pipeline);
+    pipeline.set_state(gst::State::Null).expect("the pipeline stops");
+}
+
+/// As `play_to_end`, but leaves it as it is at its end, so that it can be asked.
+pub fn play_to_eos(pipeline: &gst::Pipeline) {
+    use gst::prelude::*;
+
+    pipeline.set_state(gst::State::Playing).expect("the pipeline starts");
+    let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+    let bus = pipeline.bus().expect("a pipeline has a bus");
+    match bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &wanted).as_ref().map(|m| m.view()) {
+        Some(gst::MessageView::Eos(_)) => {}
+        Some(gst::MessageView::Error(err)) => panic!("{}: {:?}", err.error(), err.debug()),
+        _ => panic!("the pipeline did not end within two minutes"),
+    }
+}
+
+/// `vtest.avi` of Debian's opencv-doc (fixed camera, pedestrians, 768x576, 795 frames), where `make demo` or `make test`
+/// has put it; `None`, and said on standard error, where it is absent.
+pub fn clip() -> Option<PathBuf> {
+    let cache = gst_torch_runtime::cache_folder()?;
+    let within = "usr/share/doc/opencv-doc/examples/data/vtest.avi";
+    let found = [cache.join("opencv-doc"), PathBuf::from("/")].iter().map(|at| at.join(within)).find(|path| path.exists());
+    if found.is_none() {
+        eprintln!("skipped: vtest.avi is absent: make demo fetches it");
+    }
+    found
+}
+
+/// `libgsttorch.so` as cargo has just built it for this test binary.
+pub fn plugin() -> PathBuf {
+    let binary = std::env::current_exe().expect("a test binary has a path");
+    let plugin = binary.with_file_name("libgsttorch.so");
+    assert!(plugin.exists(), "{} is absent", plugin.display());
+    plugin
+}

@@ -1,0 +1,63 @@
+//! TorchScript files made for a test: small detectors whose boxes are known beforehand.
+
+use std::path::{Path, PathBuf};
+
+use tch::{Kind, Tensor};
+
+/// Width and height of the pictures that these networks take.
+pub const SIZE: i64 = 64;
+
+/// Traces `forward` for one picture of SIZE x SIZE and saves it as `name` in `folder`.
+pub fn save(folder: &Path, name: &str, forward: impl Fn(&Tensor) -> Vec<Tensor>) -> PathBuf {
+    let input = Tensor::zeros([1, 3, SIZE, SIZE], (Kind::Float, tch::Device::Cpu));
+    let archive = gst_torch_runtime::trace(&input, |x| Ok(forward(x))).expect("it can be traced");
+    let path = folder.join(name);
+    std::fs::write(&path, archive).expect("the folder is writable");
+    let card = format!("task = 'detect'\nlabels = ['thing', 'other']\n[input]\nsize = [{SIZE}, {SIZE}]\n[output]\nlayout = 'ssd'\n");
+    std::fs::write(path.with_extension("toml"), card).expect("the folder is writable");
+    path
+}
+
+/// The corners of the one box. Made before tracing: numbers that come from Rust are not written down by the tracer.
+fn right_half() -> Tensor {
+    Tensor::from_slice(&[0.5f32, 0.0, 1.0, 1.0]).view([1, 1, 4])
+}
+
+/// One box over the right half of the picture, of class `class`, as confident as the picture is bright (0 to 1).
+pub fn brightness(folder: &Path, name: &str, class: usize) -> PathBuf {
+    let corners = right_half();
+    save(folder, name, move |x| {
+        let bright = x.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float).view([-1, 1, 1]);
+        let none = &bright * 0.0;
+        let mut scores = vec![1.0 - &bright, none.shallow_clone(), none.shallow_clone()];
+        scores[class + 1] = bright.shallow_clone();
+        vec![Tensor::cat(&scores, 2), &corners + none]
+    })
+}
+
+/// As `brightness`, but a bright picture makes libtorch throw.
+pub fn throws_on_bright(folder: &Path, name: &str) -> PathBuf {
+    let corners = right_half();
+    save(folder, name, move |x| {
+        let bright = x.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float).view([-1, 1, 1]);
+        let index = (bright.view([-1]) * 1.2).to_kind(Kind::Int64); // 1 for white: out of range of one row
+        let row = x.index_select(0, &index).mean(Kind::Float) * 0.0;
+        let scores = Tensor::cat(&[1.0 - &bright, bright.shallow_clone(), &bright * 0.0], 2) + row;
+        vec![scores, &corners + &bright * 0.0]
+    })
+}
+
+/// As `brightness`, but it takes its time: `work` products of square matrices of 512.
+pub fn slow(folder: &Path, name: &str, work: usize) -> PathBuf {
+    let corners = right_half();
+    save(folder, name, move |x| {
+        let bright = x.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float).view([-1, 1, 1]);
+        let mut load = (x.mean(Kind::Float) * 0.0 + 0.001).expand([512, 512], false).contiguous();
+        for _ in 0..work {
+            load = load.matmul(&load).tanh();
+        }
+        let none = &bright * 0.0 + load.mean(Kind::Float) * 0.0;
+        let scores = Tensor::cat(&[1.0 - &bright, bright.shallow_clone(), none.shallow_clone()], 2);
+        vec![scores, &corners + none]
+    })
+}

@@ -1,0 +1,45 @@
+//! `gst-torch bench memory`: resident memory over many frames through one pipeline.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::pipeline::Frames;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The clip whose frames are used.
+    clip: PathBuf,
+    #[arg(long, default_value_t = 20_000)]
+    frames: usize,
+    /// What the frames pass.
+    #[arg(long, default_value = "torchdetect ! torchtrack ! torchoverlay")]
+    elements: String,
+}
+
+/// Frames until everything that is kept has been allocated.
+const SETTLED: usize = 1_000;
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let frames = Frames::read(&args.clip, 640, 360, 64)?;
+    let mut settled = None;
+    let total = args.frames;
+    frames.watch(&args.elements, total, |done| {
+        if done == SETTLED || done % 4_000 == 0 || done == total {
+            let now = resident().unwrap_or(0);
+            let settled = *settled.get_or_insert(now);
+            println!("{done:>7} frames   {:8.1} MiB   {:+6.2} %", mib(now), 100.0 * (now as f64 / settled as f64 - 1.0));
+        }
+    })
+}
+
+/// Resident set of this process, bytes.
+fn resident() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

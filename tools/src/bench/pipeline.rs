@@ -1,0 +1,148 @@
+//! Pipelines that are fed ready frames as fast as they take them, so that nothing but the element is measured.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use gst::prelude::*;
+
+/// Frames of a real clip, decoded once; shown in turns.
+pub struct Frames {
+    caps: gst::Caps,
+    buffers: Vec<gst::Buffer>,
+}
+
+impl Frames {
+    /// The first `count` frames of `clip`, scaled to `width` x `height`, I420.
+    pub fn read(clip: &Path, width: i32, height: i32, count: usize) -> anyhow::Result<Frames> {
+        let description = format!(
+            "filesrc name=file ! decodebin ! videoconvertscale ! \
+             video/x-raw,format=I420,width={width},height={height} ! appsink name=sink sync=false"
+        );
+        let pipeline = gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+        let file = pipeline.by_name("file").context("the source is there")?;
+        file.set_property("location", clip.to_str().context("the clip's name is not text")?);
+        let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
+        pipeline.set_state(gst::State::Playing)?;
+        let (mut buffers, mut caps) = (Vec::new(), None);
+        while buffers.len() < count {
+            let Ok(sample) = sink.pull_sample() else { break };
+            caps = sample.caps_owned();
+            buffers.extend(sample.buffer_owned());
+        }
+        pipeline.set_state(gst::State::Null)?;
+        let caps = caps.with_context(|| format!("{} has no picture", clip.display()))?;
+        Ok(Frames { caps, buffers })
+    }
+
+    /// A pipeline for each of `streams` copies of `element`, fed `count` frames in all; the time from the first frame
+    /// to the last EOS. Models are loaded and warm by then.
+    pub fn time(&self, element: &str, streams: usize, count: usize) -> anyhow::Result<Duration> {
+        let runs = (0..streams).map(|_| Run::start(self, element)).collect::<anyhow::Result<Vec<_>>>()?;
+        for run in &runs {
+            run.push(self, 0..2)?; // through the whole pipeline once before the clock starts
+            run.wait_for(2)?;
+        }
+        let each = count / streams;
+        let start = Instant::now();
+        std::thread::scope(|scope| -> anyhow::Result<()> {
+            let threads: Vec<_> = runs
+                .iter()
+                .map(|run| {
+                    scope.spawn(move || {
+                        run.push(self, 2..each + 2)?;
+                        run.source.end_of_stream().map_err(|e| anyhow!("{e}"))?;
+                        run.wait_for_end()
+                    })
+                })
+                .collect();
+            threads.into_iter().try_for_each(|t| t.join().map_err(|_| anyhow!("a stream panicked"))?)
+        })?;
+        Ok(start.elapsed())
+    }
+}
+
+impl Frames {
+    /// Passes `count` frames through one pipeline and says after each thousand how many are through.
+    pub fn watch(&self, elements: &str, count: usize, mut report: impl FnMut(usize)) -> anyhow::Result<()> {
+        let run = Run::start(self, elements)?;
+        for done in (1_000..=count).step_by(1_000) {
+            run.push(self, done - 1_000..done)?;
+            run.wait_for(done as u64)?;
+            report(done);
+        }
+        Ok(())
+    }
+}
+
+/// One stream: appsrc, the element, and a sink that counts.
+struct Run {
+    pipeline: gst::Pipeline,
+    source: gst_app::AppSrc,
+    sink: gst::Element,
+}
+
+impl Run {
+    fn start(frames: &Frames, element: &str) -> anyhow::Result<Run> {
+        let description = format!(
+            "appsrc name=source format=time block=true max-buffers=4 max-bytes=0 max-time=0 ! {element} ! \
+             fakesink name=sink sync=false"
+        );
+        let pipeline = gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+        let source = pipeline.by_name("source").and_downcast::<gst_app::AppSrc>().context("the source is there")?;
+        let sink = pipeline.by_name("sink").context("the sink is there")?;
+        source.set_caps(Some(&frames.caps));
+        pipeline.set_state(gst::State::Playing)?;
+        Ok(Run { pipeline, source, sink })
+    }
+
+    fn push(&self, frames: &Frames, range: std::ops::Range<usize>) -> anyhow::Result<()> {
+        for index in range {
+            let mut buffer = frames.buffers[index % frames.buffers.len()].copy();
+            let writable = buffer.get_mut().context("a copy is writable")?;
+            writable.set_pts(gst::ClockTime::from_mseconds(40 * index as u64));
+            self.source.push_buffer(buffer).map_err(|e| anyhow!("the pipeline takes no more frames: {e}"))?;
+        }
+        Ok(())
+    }
+
+    fn wait_for(&self, count: u64) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let stats: gst::Structure = self.sink.property("stats");
+            if stats.get::<u64>("rendered").unwrap_or(0) >= count {
+                return Ok(());
+            }
+            if let Some(error) = self.error(gst::ClockTime::from_mseconds(2)) {
+                bail!(error);
+            }
+            if start.elapsed() > Duration::from_secs(120) {
+                bail!("no frame came through in two minutes");
+            }
+        }
+    }
+
+    fn error(&self, wait: gst::ClockTime) -> Option<String> {
+        let message = self.pipeline.bus()?.timed_pop_filtered(wait, &[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(error) => Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default())),
+            _ => None,
+        }
+    }
+
+    fn wait_for_end(&self) -> anyhow::Result<()> {
+        let bus = self.pipeline.bus().context("a pipeline has a bus")?;
+        let message = bus.timed_pop_filtered(None, &[gst::MessageType::Error, gst::MessageType::Eos]);
+        match message.as_ref().map(|m| m.view()) {
+            Some(gst::MessageView::Eos(_)) => Ok(()),
+            Some(gst::MessageView::Error(error)) => bail!("{} ({})", error.error(), error.debug().unwrap_or_default()),
+            _ => bail!("the bus was closed"),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}

@@ -1,0 +1,34 @@
+//! `gst-torch train`: models from labelled pictures and videos.
+
+mod adamw;
+mod args;
+mod batches;
+mod card;
+mod checkpoint;
+pub mod dataset;
+mod detect;
+pub mod score;
+
+use clap::Subcommand;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The built-in detector, from boxes.
+    Detect(detect::Args),
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.task {
+        Task::Detect(args) => detect::run(args),
+    }
+}
+
+/// libtorch's random generator belongs to the whole process: tests that draw from it take turns.
+#[cfg(test)]
+static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());
