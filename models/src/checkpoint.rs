@@ -24,10 +24,7 @@ pub struct Error {
 /// # Errors
 /// When the file cannot be read, is no such checkpoint, is damaged, or holds what no dictionary of tensors needs.
 pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, Error> {
-    let bad = |reason: String| Error {
-        file: path.display().to_string(),
-        reason,
-    };
+    let bad = |reason: String| Error { file: path.display().to_string(), reason };
     let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
     parse(&bytes).map_err(bad)
 }
@@ -59,14 +56,9 @@ fn parse(bytes: &[u8]) -> Result<HashMap<String, Tensor>, String> {
     {
         entries = inner;
     }
-    let views: Vec<(String, View)> = entries
-        .into_iter()
-        .filter_map(|(key, v)| if let Value::View(v) = v { Some((key, v)) } else { None })
-        .collect();
-    let kinds: HashMap<&str, Kind> = views
-        .iter()
-        .map(|(_, v)| (v.storage.key.as_str(), v.storage.kind))
-        .collect();
+    let views: Vec<(String, View)> =
+        entries.into_iter().filter_map(|(key, v)| if let Value::View(v) = v { Some((key, v)) } else { None }).collect();
+    let kinds: HashMap<&str, Kind> = views.iter().map(|(_, v)| (v.storage.key.as_str(), v.storage.kind)).collect();
 
     let Value::List(keys) = keys else {
         return Err("the list of storages is missing".into());
@@ -77,22 +69,15 @@ fn parse(bytes: &[u8]) -> Result<HashMap<String, Tensor>, String> {
             return Err("a storage has no name".into());
         };
         let Some(kind) = kinds.get(key.as_str()) else {
-            return Err(format!(
-                "storage {key} belongs to no tensor, so that its size is not known"
-            ));
+            return Err(format!("storage {key} belongs to no tensor, so that its size is not known"));
         };
         let count = usize::try_from(i64::from_le_bytes(input.array()?)).map_err(|_| "a storage of negative size")?;
-        let length = count
-            .checked_mul(kind.elt_size_in_bytes())
-            .ok_or("a storage larger than memory")?;
+        let length = count.checked_mul(kind.elt_size_in_bytes()).ok_or("a storage larger than memory")?;
         let numbers = input.take(length)?;
         let tensor = Tensor::f_from_data_size(numbers, &[count as i64], *kind).map_err(torch)?;
         storages.insert(key, tensor);
     }
-    views
-        .into_iter()
-        .map(|(name, view)| Ok((name, view.of(&storages)?)))
-        .collect()
+    views.into_iter().map(|(name, view)| Ok((name, view.of(&storages)?))).collect()
 }
 
 fn torch(error: TchError) -> String {
@@ -116,20 +101,14 @@ struct View {
 
 impl View {
     fn of(&self, storages: &HashMap<String, Tensor>) -> Result<Tensor, String> {
-        let storage = storages
-            .get(&self.storage.key)
-            .ok_or_else(|| format!("storage {} is missing", self.storage.key))?;
-        let numbers = self
-            .size
-            .iter()
-            .try_fold(1i64, |product, side| product.checked_mul(*side));
+        let storage =
+            storages.get(&self.storage.key).ok_or_else(|| format!("storage {} is missing", self.storage.key))?;
+        let numbers = self.size.iter().try_fold(1i64, |product, side| product.checked_mul(*side));
         if numbers.is_none_or(|numbers| numbers > storage.numel() as i64) {
             return Err(format!("a tensor of {:?} is larger than its storage", self.size));
         }
         // libtorch checks the bounds.
-        let view = storage
-            .f_as_strided(&self.size[..], &self.stride[..], self.offset)
-            .map_err(torch)?;
+        let view = storage.f_as_strided(&self.size[..], &self.stride[..], self.offset).map_err(torch)?;
         view.f_contiguous().map_err(torch)
     }
 }
@@ -167,11 +146,7 @@ impl Value {
     }
 
     fn nested(self) -> Value {
-        if self.depth() < Self::DEEPEST {
-            self
-        } else {
-            Value::Other
-        }
+        if self.depth() < Self::DEEPEST { self } else { Value::Other }
     }
 
     fn tuple(items: Vec<Value>) -> Value {
@@ -183,11 +158,7 @@ impl Value {
     /// What a later reference to this stands for. Of lists and dictionaries, which may still grow, no state dictionary
     /// holds a second one.
     fn remembered(&self) -> Value {
-        if matches!(self, Value::List(_) | Value::Dict(_)) {
-            Value::Other
-        } else {
-            self.clone()
-        }
+        if matches!(self, Value::List(_) | Value::Dict(_)) { Value::Other } else { self.clone() }
     }
 }
 
@@ -222,10 +193,7 @@ impl<'a> Input<'a> {
     }
 
     fn line(&mut self) -> Result<String, String> {
-        let length = self.bytes[self.at..]
-            .iter()
-            .position(|b| *b == b'\n')
-            .ok_or("a line has no end")?;
+        let length = self.bytes[self.at..].iter().position(|b| *b == b'\n').ok_or("a line has no end")?;
         let line = self.text(length)?;
         self.at += 1;
         Ok(line)
@@ -274,20 +242,12 @@ fn unpickle(input: &mut Input) -> Result<Value, String> {
                 Value::tuple(stack.split_off(from))
             }
             b'q' | b'r' => {
-                let key = if instruction == b'q' {
-                    input.byte()? as usize
-                } else {
-                    input.length()?
-                };
+                let key = if instruction == b'q' { input.byte()? as usize } else { input.length()? };
                 memo.insert(key, stack.last().ok_or(EMPTY)?.remembered());
                 continue;
             }
             b'h' | b'j' => {
-                let key = if instruction == b'h' {
-                    input.byte()? as usize
-                } else {
-                    input.length()?
-                };
+                let key = if instruction == b'h' { input.byte()? as usize } else { input.length()? };
                 memo.get(&key).cloned().ok_or("a reference leads nowhere")?
             }
             b's' | b'u' => {
@@ -308,11 +268,7 @@ fn unpickle(input: &mut Input) -> Result<Value, String> {
                 continue;
             }
             b'a' | b'e' => {
-                let items = if instruction == b'e' {
-                    since_mark(&mut stack)?
-                } else {
-                    vec![stack.pop().ok_or(EMPTY)?]
-                };
+                let items = if instruction == b'e' { since_mark(&mut stack)? } else { vec![stack.pop().ok_or(EMPTY)?] };
                 if let Value::List(list) = stack.last_mut().ok_or(EMPTY)? {
                     list.extend(items.into_iter().map(Value::nested));
                 }
@@ -328,9 +284,7 @@ fn unpickle(input: &mut Input) -> Result<Value, String> {
                 call(stack.pop().ok_or(EMPTY)?, arguments)?
             }
             other => {
-                return Err(format!(
-                    "instruction {other:#04x} at byte {start} is none of a state dictionary's"
-                ));
+                return Err(format!("instruction {other:#04x} at byte {start} is none of a state dictionary's"));
             }
         };
         stack.push(value);
@@ -338,10 +292,7 @@ fn unpickle(input: &mut Input) -> Result<Value, String> {
 }
 
 fn since_mark(stack: &mut Vec<Value>) -> Result<Vec<Value>, String> {
-    let mark = stack
-        .iter()
-        .rposition(|v| matches!(v, Value::Mark))
-        .ok_or("a mark is missing")?;
+    let mark = stack.iter().rposition(|v| matches!(v, Value::Mark)).ok_or("a mark is missing")?;
     let items = stack.split_off(mark + 1);
     stack.pop();
     Ok(items)
@@ -352,11 +303,7 @@ fn long(bytes: &[u8]) -> Value {
     if bytes.len() > 8 {
         return Value::Long(bytes.to_vec());
     }
-    let sign = if bytes.last().is_some_and(|b| b & 0x80 != 0) {
-        0xff
-    } else {
-        0
-    };
+    let sign = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
     let mut word = [sign; 8];
     word[..bytes.len()].copy_from_slice(bytes);
     Value::Int(i64::from_le_bytes(word))
@@ -398,31 +345,16 @@ fn call(function: Value, arguments: Value) -> Result<Value, String> {
         ("collections.OrderedDict", []) => Value::Dict(Vec::new()),
         (
             "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor",
-            [
-                Value::Storage(storage),
-                Value::Int(offset),
-                Value::Tuple(size, _),
-                Value::Tuple(stride, _),
-                ..,
-            ],
+            [Value::Storage(storage), Value::Int(offset), Value::Tuple(size, _), Value::Tuple(stride, _), ..],
         ) => {
             let numbers = |values: &[Value]| -> Result<Vec<i64>, String> {
                 let number = |v: &Value| {
-                    if let Value::Int(n) = v {
-                        Ok(*n)
-                    } else {
-                        Err("a size is no number".into())
-                    }
+                    if let Value::Int(n) = v { Ok(*n) } else { Err("a size is no number".into()) }
                 };
                 values.iter().map(number).collect()
             };
             let (size, stride) = (numbers(size)?, numbers(stride)?);
-            Value::View(View {
-                storage: storage.clone(),
-                offset: *offset,
-                size,
-                stride,
-            })
+            Value::View(View { storage: storage.clone(), offset: *offset, size, stride })
         }
         ("torch._utils._rebuild_parameter", [Value::View(view), ..]) => Value::View(view.clone()),
         _ => Value::Other,

@@ -52,10 +52,7 @@ pub fn objects(buffer: &gst::BufferRef) -> Vec<Object> {
 pub fn set_objects(buffer: &mut gst::BufferRef, objects: &[Object]) {
     register();
     let regions = regions(buffer);
-    let replaced: Vec<bool> = regions
-        .iter()
-        .map(|r| r.owned || objects.iter().any(|o| o.id == r.object.id))
-        .collect();
+    let replaced: Vec<bool> = regions.iter().map(|r| r.owned || objects.iter().any(|o| o.id == r.object.id)).collect();
     #[cfg(feature = "v1_24")]
     let relations = analytics::replace(buffer, objects, has_our_relations(buffer));
     remove(buffer, &replaced);
@@ -95,9 +92,7 @@ pub fn inference_ran(buffer: &gst::BufferRef) -> bool {
 pub fn next_id(objects: &[Object]) -> i32 {
     match objects.iter().map(|o| o.id).max() {
         None => 1,
-        Some(i32::MAX) => (1..i32::MAX)
-            .find(|id| objects.iter().all(|o| o.id != *id))
-            .unwrap_or(1),
+        Some(i32::MAX) => (1..i32::MAX).find(|id| objects.iter().all(|o| o.id != *id)).unwrap_or(1),
         Some(id) => (id + 1).max(1),
     }
 }
@@ -126,12 +121,8 @@ fn regions(buffer: &gst::BufferRef) -> Vec<Region> {
     let mut records = records(buffer);
     let metas: Vec<_> = buffer.iter_meta::<VideoRegionOfInterestMeta>().collect();
     // Others often leave the id at 0. Such an object gets one that nobody has, the same at every reading.
-    let mut fresh = metas
-        .iter()
-        .map(|m| m.id())
-        .chain(records.keys().copied())
-        .max()
-        .map_or(1, |id| id.saturating_add(1));
+    let mut fresh =
+        metas.iter().map(|m| m.id()).chain(records.keys().copied()).max().map_or(1, |id| id.saturating_add(1));
     let mut regions: Vec<Region> = Vec::with_capacity(metas.len());
     for meta in metas {
         let label = roi_type(&meta);
@@ -142,10 +133,7 @@ fn regions(buffer: &gst::BufferRef) -> Vec<Region> {
         let owned = record.is_some();
         let mut object = match record {
             Some(record) if roi_rect(&record.rect) == meta.rect() => record,
-            Some(record) => Object {
-                rect: rect_of(&meta),
-                ..record
-            },
+            Some(record) => Object { rect: rect_of(&meta), ..record },
             None => from_params(&meta, label),
         };
         let taken = records.contains_key(&object.id) || regions.iter().any(|r| r.object.id == object.id);
@@ -153,23 +141,14 @@ fn regions(buffer: &gst::BufferRef) -> Vec<Region> {
             object.id = fresh;
             fresh = fresh.saturating_add(1);
         }
-        let foreign_params = meta
-            .params()
-            .filter(|s| !OWN_PARAMS.contains(&s.name().as_str()))
-            .map(|s| s.to_owned())
-            .collect();
-        regions.push(Region {
-            object,
-            owned,
-            foreign_params,
-        });
+        let foreign_params =
+            meta.params().filter(|s| !OWN_PARAMS.contains(&s.name().as_str())).map(|s| s.to_owned()).collect();
+        regions.push(Region { object, owned, foreign_params });
     }
     // A parent that was cropped away, or that never was one, is no parent.
     let ids: Vec<i32> = regions.iter().map(|r| r.object.id).collect();
     for Region { object, .. } in &mut regions {
-        object.parent = object
-            .parent
-            .filter(|parent| *parent != object.id && ids.contains(parent));
+        object.parent = object.parent.filter(|parent| *parent != object.id && ids.contains(parent));
     }
     regions
 }
@@ -182,8 +161,7 @@ fn remove(buffer: &mut gst::BufferRef, marked: &[bool]) {
         let gone = if meta.api() == <VideoRegionOfInterestMeta as gst::MetaAPI>::meta_api() {
             marked.next().copied().unwrap_or(false)
         } else {
-            meta.try_as_custom_meta()
-                .is_some_and(|custom| custom.has_name(META_NAME))
+            meta.try_as_custom_meta().is_some_and(|custom| custom.has_name(META_NAME))
         };
         ControlFlow::Continue(if gone { Remove } else { Keep })
     });
@@ -219,11 +197,7 @@ fn from_params(meta: &VideoRegionOfInterestMeta, label: &str) -> Object {
     Object {
         id: meta.id(),
         parent: Some(meta.parent_id()).filter(|parent| *parent > 0),
-        label: if label.is_empty() {
-            label_param.unwrap_or_default()
-        } else {
-            label.to_owned()
-        },
+        label: if label.is_empty() { label_param.unwrap_or_default() } else { label.to_owned() },
         confidence: detection.and_then(|d| d.get::<f64>("confidence").ok()).unwrap_or(1.0),
         rect: rect_of(meta),
         track: track.and_then(|id| u64::try_from(id).ok()),
@@ -267,12 +241,7 @@ fn from_record(record: &gst::StructureRef) -> Option<Object> {
         parent: record.get("parent").ok(),
         label: record.get("label").ok()?,
         confidence: record.get("confidence").ok()?,
-        rect: Rect {
-            x: number("x")?,
-            y: number("y")?,
-            w: number("w")?,
-            h: number("h")?,
-        },
+        rect: Rect { x: number("x")?, y: number("y")?, w: number("w")?, h: number("h")? },
         track: record.get("track").ok(),
     })
 }
@@ -282,22 +251,12 @@ fn from_record(record: &gst::StructureRef) -> Option<Object> {
 fn roi_rect(rect: &Rect) -> (u32, u32, u32, u32) {
     let pixel = |v: f32| v.round() as u32; // saturates
     let (x, y) = (pixel(rect.x), pixel(rect.y));
-    (
-        x,
-        y,
-        pixel(rect.x + rect.w).saturating_sub(x),
-        pixel(rect.y + rect.h).saturating_sub(y),
-    )
+    (x, y, pixel(rect.x + rect.w).saturating_sub(x), pixel(rect.y + rect.h).saturating_sub(y))
 }
 
 fn rect_of(meta: &VideoRegionOfInterestMeta) -> Rect {
     let (x, y, w, h) = meta.rect();
-    Rect {
-        x: x as f32,
-        y: y as f32,
-        w: w as f32,
-        h: h as f32,
-    }
+    Rect { x: x as f32, y: y as f32, w: w as f32, h: h as f32 }
 }
 
 /// The region's type, empty where its maker set none (which the binding does not expect).

@@ -11,7 +11,8 @@ fn runtime_and_models_pull_in_no_gstreamer_crate() {
     for package in ["gst-torch-runtime", "gst-torch-models"] {
         let tree = cargo(&["tree", "--package", package, "--edges", "normal,build", "--prefix", "none"]);
         assert!(tree.contains("tch v"), "{tree}");
-        let gstreamer: Vec<_> = tree.lines().filter(|line| line.starts_with("gstreamer") || line.starts_with("glib")).collect();
+        let gstreamer: Vec<_> =
+            tree.lines().filter(|line| line.starts_with("gstreamer") || line.starts_with("glib")).collect();
         assert!(gstreamer.is_empty(), "{package} pulls in {gstreamer:?}");
     }
 }
@@ -61,7 +62,8 @@ fn setup_says_what_is_missing_and_how_to_mend_it() {
     let folder = format!("{cache}/libtorch");
     let said = refused("libtorch.sh", &["0.0.1", "cpu", &folder], &[("PIP_NO_INDEX", "1")]);
     assert!(said.contains("pip could not download --no-deps torch==0.0.1"), "{said}");
-    let left: Vec<_> = std::fs::read_dir(cache).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(cache).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
     assert_eq!(left, ["bin"]);
 }
 

@@ -34,7 +34,8 @@ static MATERIAL: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     );
     assert_eq!(shell(&folder, &folder, &shorten), Ok(String::new()));
     if let Some(photos) = common::data("bccd/BCCD/JPEGImages") {
-        let mut photos: Vec<_> = fs::read_dir(photos).expect("a folder").map(|photo| photo.expect("an entry").path()).collect();
+        let mut photos: Vec<_> =
+            fs::read_dir(photos).expect("a folder").map(|photo| photo.expect("an entry").path()).collect();
         photos.sort();
         for (number, photo) in photos.iter().take(PHOTOS).enumerate() {
             let photo = photo.canonicalize().expect("a photo that exists");
@@ -65,7 +66,8 @@ fn every_file_of_pipelines_runs_on_a_real_clip() {
 #[test]
 fn every_launch_line_of_the_documentation_runs_on_a_real_clip() {
     let root = common::root();
-    let folder = |path: &str| fs::read_dir(root.join(path)).expect("a folder").map(|file| file.expect("an entry").path());
+    let folder =
+        |path: &str| fs::read_dir(root.join(path)).expect("a folder").map(|file| file.expect("an entry").path());
     let pages = folder("docs").filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let elements: Vec<_> = folder("plugins/src")
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("torch")))
@@ -79,6 +81,32 @@ fn every_launch_line_of_the_documentation_runs_on_a_real_clip() {
             run_in_a_folder_of_its_own(&format!("documentation-{place}-{number}"), line);
         }
     }
+}
+
+#[test]
+fn the_demo_says_what_it_found_and_writes_video_lines_and_sheet() {
+    let binary = std::env::current_exe().expect("a test binary has a path");
+    let demo = binary.ancestors().nth(2).expect("cargo's profile folder").join("examples/demo");
+    if !demo.exists() {
+        eprintln!("skipped: {} is absent: cargo test --workspace builds it", demo.display());
+        return;
+    }
+    let Some(material) = MATERIAL.as_ref() else { return };
+    let folder = material.join("demo");
+    fs::create_dir_all(&folder).expect("the target folder can be written");
+    let script = format!("{} ../material/clip.mp4 --out found", demo.display());
+    let printed = shell(material, &folder, &script).unwrap_or_else(|message| panic!("{message}"));
+
+    assert!(printed.contains(&format!("frames     {CLIP_FRAMES} in ")), "{printed}");
+    assert!(printed.contains("boxes      person "), "{printed}");
+    assert!(printed.contains("runs on    cpu, ") || printed.contains("runs on    cuda"), "{printed}");
+    let lines = fs::read_to_string(folder.join("found/out.jsonl")).expect("JSON lines");
+    assert_eq!(lines.lines().count(), CLIP_FRAMES as usize);
+    assert!(fs::read(folder.join("found/out.png")).is_ok_and(|file| file.starts_with(b"\x89PNG")));
+    assert!(fs::metadata(folder.join("found/out.mp4")).is_ok_and(|file| file.len() > 0));
+
+    let refused = shell(material, &folder, &format!("{} nothing.mp4", demo.display())).unwrap_err();
+    assert!(refused.contains("nothing.mp4 is not a file"), "{refused}");
 }
 
 /// The launch lines of a text in Markdown, of Rust's comments or of a shell script, continued lines joined.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds plugin and command line against the tch and libtorch of a GPU machine that has Python's torch 2.11 and packs
-# them, with a GStreamer runtime, into one folder that runs there: no packages, no registry, no root.
+# them, with a GStreamer runtime, into one folder (and FOLDER.tar.xz) that runs there: no packages, no root.
 #
 #   GST_TORCH_CACHE=CACHE gpu-bundle.sh FOLDER [FILE ...]
 #
@@ -49,7 +49,7 @@ for file in "$@"; do
   if [ -f "$file" ] && [ "$(head -c4 "$file" | tail -c3)" = ELF ]; then cp -L "$file" "$folder/bin/"; else cp -rL "$file" "$folder/files/"; fi
 done
 
-theirs='/(ld-linux|lib(c|m|dl|rt|pthread|resolv|util|stdc\+\+|gcc_s|gomp|c10|torch|cuda|cudart|cupti|nv))[-._0-9a-z]*\.so'
+theirs='/(ld-linux|lib(c|m|dl|rt|pthread|resolv|util|stdc\+\+|gcc_s|gomp|c10)[-.]|lib(torch|cuda|cupti|nv))[^/]*$'
 find "$folder/bin" "$folder/gst" -type f -exec ldd {} \; 2>/dev/null | awk '/=> \//{print $3}' | sort -u |
   grep -Ev "$theirs" | xargs -r cp -L -t "$folder/lib"
 strip --strip-unneeded "$folder"/lib/* "$folder"/gst/*.so "$folder/bin/gst-torch"
@@ -67,4 +67,5 @@ export PATH="$here/bin:$PATH" LD_LIBRARY_PATH="$here/lib:$libraries${LD_LIBRARY_
 export GST_PLUGIN_SYSTEM_PATH_1_0= GST_PLUGIN_PATH_1_0="$here/gst" GST_PLUGIN_SCANNER="$here/bin/gst-plugin-scanner"
 export GST_REGISTRY="${TMPDIR:-/tmp}/gst-torch-registry.bin"
 ENV
-du -sh "$folder" | awk '{print "gpu-bundle: " $2 ", " $1}'
+XZ_OPT=-T0 tar -C "$(dirname "$folder")" -cJf "$folder.tar.xz" "$(basename "$folder")"
+du -shc "$folder" "$folder.tar.xz" | awk '/bundle/ {print "gpu-bundle: " $2 ", " $1}'

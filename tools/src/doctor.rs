@@ -111,11 +111,17 @@ fn models(report: &mut Report) {
 
 fn cache(report: &mut Report) {
     let Some(folder) = cache_folder() else {
-        return report.bad("cache", "no folder", "set GST_TORCH_CACHE or HOME; without it engines are timed at each start");
+        return report.bad(
+            "cache",
+            "no folder",
+            "set GST_TORCH_CACHE or HOME; without it engines are timed at each start",
+        );
     };
     match probe(&folder) {
         Ok(()) => report.good("cache", folder.display()),
-        Err(error) => report.bad("cache", format!("{}: {error}", folder.display()), "make it writable, or set GST_TORCH_CACHE"),
+        Err(error) => {
+            report.bad("cache", format!("{}: {error}", folder.display()), "make it writable, or set GST_TORCH_CACHE")
+        }
     }
 }
 

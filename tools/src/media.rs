@@ -10,18 +10,12 @@ use gst_video::prelude::*;
 
 /// Whether a file is read as a picture; everything else is asked of GStreamer.
 pub fn is_picture(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     matches!(extension.as_str(), "jpg" | "jpeg" | "png" | "bmp")
 }
 
 pub fn read_picture(path: &Path) -> Result<Picture> {
-    let picture = image::open(path)
-        .with_context(|| format!("{} cannot be read", path.display()))?
-        .into_rgb8();
+    let picture = image::open(path).with_context(|| format!("{} cannot be read", path.display()))?.into_rgb8();
     let (width, height) = picture.dimensions();
     Picture::new(width as usize, height as usize, picture.into_raw())
         .ok_or_else(|| anyhow!("{} has no pixels", path.display()))
@@ -57,19 +51,11 @@ struct Decoder {
 impl Decoder {
     fn open(path: &Path) -> Result<Self> {
         gst::init()?;
-        let source = gst::ElementFactory::make("filesrc")
-            .property("location", path)
-            .build()?;
+        let source = gst::ElementFactory::make("filesrc").property("location", path).build()?;
         let decoder = gst::ElementFactory::make("decodebin").build()?;
         let convert = gst::ElementFactory::make("videoconvert").build()?;
-        let caps = gst_video::VideoCapsBuilder::new()
-            .format(gst_video::VideoFormat::Rgb)
-            .build();
-        let sink = gst_app::AppSink::builder()
-            .caps(&caps)
-            .sync(false)
-            .max_buffers(4)
-            .build();
+        let caps = gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::Rgb).build();
+        let sink = gst_app::AppSink::builder().caps(&caps).sync(false).max_buffers(4).build();
         let pipeline = gst::Pipeline::new();
         pipeline.add_many([&source, &decoder, &convert, sink.upcast_ref()])?;
         source.link(&decoder)?;
@@ -84,15 +70,9 @@ impl Decoder {
                 let _ = pad.link(&free);
             }
         });
-        let decoder = Decoder {
-            pipeline,
-            sink,
-            name: path.display().to_string(),
-        };
+        let decoder = Decoder { pipeline, sink, name: path.display().to_string() };
         if decoder.pipeline.set_state(gst::State::Playing).is_err() {
-            return Err(decoder
-                .error()
-                .unwrap_or_else(|| anyhow!("{} cannot be opened", decoder.name)));
+            return Err(decoder.error().unwrap_or_else(|| anyhow!("{} cannot be opened", decoder.name)));
         }
         Ok(decoder)
     }
@@ -159,10 +139,10 @@ mod tests {
         );
         let pipeline = gst::parse::launch(&line).unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
-        let message = pipeline.bus().unwrap().timed_pop_filtered(
-            gst::ClockTime::from_seconds(10),
-            &[gst::MessageType::Eos, gst::MessageType::Error],
-        );
+        let message = pipeline
+            .bus()
+            .unwrap()
+            .timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Eos, gst::MessageType::Error]);
         assert_eq!(message.unwrap().type_(), gst::MessageType::Eos);
         pipeline.set_state(gst::State::Null).unwrap();
     }
@@ -176,15 +156,8 @@ mod tests {
         let each = |number, picture: Picture| {
             numbers.push(number);
             assert_eq!((picture.width(), picture.height()), (35, 21));
-            assert!(
-                picture.rgb().chunks(3).all(|p| p[0] > 200 && p[1] < 60 && p[2] < 60),
-                "not red all over"
-            );
-            Ok(if number == 4 {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
+            assert!(picture.rgb().chunks(3).all(|p| p[0] > 200 && p[1] < 60 && p[2] < 60), "not red all over");
+            Ok(if number == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
         each_frame(&path, |n| n != 2, each).unwrap();
         assert_eq!(numbers, [1, 3, 4]);

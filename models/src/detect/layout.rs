@@ -54,12 +54,8 @@ impl Layout {
         Layout::YoloV8,
         Layout::EndToEnd,
         Layout::Yolox,
-        Layout::Detr {
-            activation: Activation::Softmax,
-        },
-        Layout::Detr {
-            activation: Activation::Sigmoid,
-        },
+        Layout::Detr { activation: Activation::Softmax },
+        Layout::Detr { activation: Activation::Sigmoid },
         Layout::RtDetr,
         Layout::Ssd,
         Layout::Torchvision,
@@ -73,12 +69,8 @@ impl Layout {
             Layout::YoloV8 => "yolov8",
             Layout::EndToEnd => "end-to-end",
             Layout::Yolox => "yolox",
-            Layout::Detr {
-                activation: Activation::Softmax,
-            } => "detr-softmax",
-            Layout::Detr {
-                activation: Activation::Sigmoid,
-            } => "detr-sigmoid",
+            Layout::Detr { activation: Activation::Softmax } => "detr-softmax",
+            Layout::Detr { activation: Activation::Sigmoid } => "detr-sigmoid",
             Layout::RtDetr => "rtdetr",
             Layout::Ssd => "ssd",
             Layout::Torchvision => "torchvision",
@@ -91,12 +83,8 @@ impl Layout {
             Layout::YoloV5 | Layout::Yolox => "(1, N, 5 + classes)",
             Layout::YoloV8 => "(1, 4 + classes, N)",
             Layout::EndToEnd => "(1, N, 6)",
-            Layout::Detr {
-                activation: Activation::Softmax,
-            } => "logits (1, N, classes + 1) and boxes (1, N, 4)",
-            Layout::Detr {
-                activation: Activation::Sigmoid,
-            } => "logits (1, N, classes) and boxes (1, N, 4)",
+            Layout::Detr { activation: Activation::Softmax } => "logits (1, N, classes + 1) and boxes (1, N, 4)",
+            Layout::Detr { activation: Activation::Sigmoid } => "logits (1, N, classes) and boxes (1, N, 4)",
             Layout::RtDetr => "(1, N, 4 + classes) or (1, N, 6), boxes 0 to 1",
             Layout::Ssd => "scores (1, N, 1 + classes) and boxes (1, N, 4)",
             Layout::Torchvision => "a dictionary of boxes (N, 4), labels (N), scores (N)",
@@ -115,10 +103,7 @@ impl FromStr for Layout {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Layout> {
-        Layout::ALL
-            .into_iter()
-            .find(|layout| layout.word() == word)
-            .ok_or_else(|| Error::Word(word.to_owned()))
+        Layout::ALL.into_iter().find(|layout| layout.word() == word).ok_or_else(|| Error::Word(word.to_owned()))
     }
 }
 
@@ -156,38 +141,21 @@ pub enum Error {
     #[error("the output layout cannot be told from {found}; fitting: {fitting}. Name one in the card as [output] layout: {all}", all = all())]
     Unknown { found: String, fitting: String },
     #[error("output layout '{layout}' expects {expected}, found {found}")]
-    Shape {
-        layout: Layout,
-        expected: String,
-        found: String,
-    },
+    Shape { layout: Layout, expected: String, found: String },
     #[error("the outputs cannot be read: {0}")]
     Torch(String),
 }
 
 impl Error {
     pub(crate) fn shape(layout: Layout, outputs: &Outputs) -> Self {
-        Error::Shape {
-            layout,
-            expected: layout.expects().into(),
-            found: outputs.to_string(),
-        }
+        Error::Shape { layout, expected: layout.expects().into(), found: outputs.to_string() }
     }
 }
 
 impl From<TchError> for Error {
     fn from(error: TchError) -> Self {
         // The whole text may hold a tensor's worth of numbers.
-        Error::Torch(
-            error
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(300)
-                .collect(),
-        )
+        Error::Torch(error.to_string().lines().next().unwrap_or_default().chars().take(300).collect())
     }
 }
 
@@ -196,9 +164,7 @@ fn words() -> String {
 }
 
 fn all() -> String {
-    Layout::ALL
-        .map(|layout| format!("{layout} {}", layout.expects()))
-        .join("; ")
+    Layout::ALL.map(|layout| format!("{layout} {}", layout.expects())).join("; ")
 }
 
 #[cfg(test)]

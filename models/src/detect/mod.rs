@@ -3,6 +3,7 @@
 pub mod loss;
 pub mod maps;
 pub mod network;
+pub mod calibrate;
 pub mod decode;
 pub mod layout;
 pub mod nms;

@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor, nn};
 
+use super::calibrate::Scaling;
 use super::maps::STRIDES;
 
 /// Widths of the network; the `[config]` table of a model card.
@@ -145,6 +146,20 @@ impl DetectNet {
             laterals,
             smooth: ConvNorm::new(&(vs / "smooth"), config.neck, config.neck, 3, 1)?,
             head: Head::new(&(vs / "head"), config)?,
+        })
+    }
+
+    /// Folds a scaling of the scores of `class` into the weights.
+    ///
+    /// # Errors
+    /// When there is no such class.
+    pub fn rescale(&mut self, class: i64, scaling: Scaling) -> Result<(), TchError> {
+        tch::no_grad(|| {
+            let mut weight = self.head.weight.f_narrow(0, 4 + class, 1)?;
+            let mut bias = self.head.bias.f_narrow(0, 4 + class, 1)?;
+            let _ = weight.f_mul_scalar_(scaling.slope)?;
+            let _ = bias.f_mul_scalar_(scaling.slope)?.f_add_scalar_(scaling.shift)?;
+            Ok(())
         })
     }
 

@@ -19,11 +19,7 @@ impl Candidate {
     /// From centre, width and height. Halves the sides before it adds them, as the libraries do.
     pub fn from_centre([cx, cy, w, h]: [f32; 4], class: usize, score: f32) -> Self {
         let (w, h) = (w / 2.0, h / 2.0);
-        Candidate {
-            corners: [cx - w, cy - h, cx + w, cy + h],
-            class,
-            score,
-        }
+        Candidate { corners: [cx - w, cy - h, cx + w, cy + h], class, score }
     }
 
     /// Broken networks give NaN and infinities; no box can be made of those.
@@ -33,22 +29,14 @@ impl Candidate {
 
     pub(crate) fn detection(&self) -> Detection {
         let [x1, y1, x2, y2] = self.corners;
-        Detection {
-            rect: Rect::from_corners(x1, y1, x2, y2),
-            class: self.class,
-            confidence: self.score,
-        }
+        Detection { rect: Rect::from_corners(x1, y1, x2, y2), class: self.class, confidence: self.score }
     }
 }
 
 impl From<&Detection> for Candidate {
     fn from(found: &Detection) -> Self {
         let Rect { x, y, w, h } = found.rect;
-        Candidate {
-            corners: [x, y, x + w, y + h],
-            class: found.class,
-            score: found.confidence,
-        }
+        Candidate { corners: [x, y, x + w, y + h], class: found.class, score: found.confidence }
     }
 }
 
@@ -111,10 +99,7 @@ impl Placed {
         };
         let corners = candidate.corners.map(|v| v + shift);
         let [x1, y1, x2, y2] = corners;
-        Placed {
-            corners,
-            area: (x2 - x1) * (y2 - y1),
-        }
+        Placed { corners, area: (x2 - x1) * (y2 - y1) }
     }
 
     /// NaN, which is above no threshold, for two boxes without area.
@@ -148,20 +133,14 @@ mod tests {
             candidate([1.0, 0.0, 11.0, 10.0], 1, 0.7),
             candidate([30.0, 0.0, 40.0, 10.0], 0, 0.6),
         ];
-        assert_eq!(
-            scores(&suppress(all.clone(), 0.5, Classes::Apart, 100)),
-            [0.9, 0.7, 0.6]
-        );
+        assert_eq!(scores(&suppress(all.clone(), 0.5, Classes::Apart, 100)), [0.9, 0.7, 0.6]);
         assert_eq!(scores(&suppress(all, 0.5, ULTRALYTICS, 2)), [0.9, 0.7]);
     }
 
     #[test]
     fn an_iou_equal_to_the_threshold_is_kept() {
         // 10x10 and its lower half: IoU is exactly 0.5.
-        let all = vec![
-            candidate([0.0, 0.0, 10.0, 10.0], 0, 0.9),
-            candidate([0.0, 5.0, 10.0, 10.0], 0, 0.8),
-        ];
+        let all = vec![candidate([0.0, 0.0, 10.0, 10.0], 0, 0.9), candidate([0.0, 5.0, 10.0, 10.0], 0, 0.8)];
         assert_eq!(suppress(all.clone(), 0.5, Classes::Apart, 100).len(), 2);
         assert_eq!(suppress(all, 0.499, Classes::Apart, 100).len(), 1);
     }
@@ -179,10 +158,7 @@ mod tests {
 
     #[test]
     fn equal_scores_keep_their_order() {
-        let all = vec![
-            candidate([0.0, 0.0, 10.0, 10.0], 3, 0.5),
-            candidate([0.0, 0.0, 10.0, 10.0], 1, 0.5),
-        ];
+        let all = vec![candidate([0.0, 0.0, 10.0, 10.0], 3, 0.5), candidate([0.0, 0.0, 10.0, 10.0], 1, 0.5)];
         let kept = suppress(all, 0.5, Classes::Apart, 100);
         assert_eq!(kept.iter().map(|c| c.class).collect::<Vec<_>>(), [3, 1]);
     }

@@ -18,21 +18,14 @@ impl Outputs {
 
     /// The entry called `name`; of a nested output (`0.boxes`), the last part counts.
     pub fn named(&self, name: &str) -> Option<&Tensor> {
-        self.0
-            .iter()
-            .find(|(n, _)| n.rsplit('.').next() == Some(name))
-            .map(|(_, tensor)| tensor)
+        self.0.iter().find(|(n, _)| n.rsplit('.').next() == Some(name)).map(|(_, tensor)| tensor)
     }
 
     /// The `(1, rows, columns)` tensors, which is what every layout but "maps" and "torchvision" is made of. Others
     /// (feature maps that a traced training graph hands out beside its result) are left out.
     pub(crate) fn tables(&self) -> Vec<(&str, &Tensor)> {
         let is_table = |t: &Tensor| t.defined() && matches!(t.size()[..], [1, _, _]);
-        self.0
-            .iter()
-            .filter(|(_, t)| is_table(t))
-            .map(|(name, t)| (name.as_str(), t))
-            .collect()
+        self.0.iter().filter(|(_, t)| is_table(t)).map(|(name, t)| (name.as_str(), t)).collect()
     }
 }
 
@@ -83,10 +76,7 @@ impl Table {
             [1, rows, columns] | [rows, columns] => (rows as usize, columns as usize),
             _ => return Ok(None),
         };
-        let tensor = tensor
-            .f_to_device(Device::Cpu)?
-            .f_to_kind(Kind::Float)?
-            .f_contiguous()?;
+        let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
         Ok(Some(Table { tensor, rows, columns }))
     }
 
@@ -113,10 +103,7 @@ mod tests {
 
     #[test]
     fn a_table_is_read_whatever_its_strides_and_kind() {
-        let tensor = Tensor::from_slice(&[1i64, 2, 3, 4, 5, 6])
-            .view([2, 3])
-            .transpose(0, 1)
-            .unsqueeze(0);
+        let tensor = Tensor::from_slice(&[1i64, 2, 3, 4, 5, 6]).view([2, 3]).transpose(0, 1).unsqueeze(0);
         let table = Table::read(&tensor).unwrap().unwrap();
         assert_eq!((table.rows, table.columns), (3, 2));
         assert_eq!(table.values(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
@@ -125,16 +112,10 @@ mod tests {
 
     #[test]
     fn nothing_and_other_ranks_are_no_table() {
-        let empty = Table::read(&Tensor::zeros([1, 0, 6], (Kind::Float, Device::Cpu)))
-            .unwrap()
-            .unwrap();
+        let empty = Table::read(&Tensor::zeros([1, 0, 6], (Kind::Float, Device::Cpu))).unwrap().unwrap();
         assert!(empty.values().is_empty() && empty.iter().next().is_none());
         assert!(Table::read(&Tensor::from(1.0f32)).unwrap().is_none());
-        assert!(
-            Table::read(&Tensor::zeros([2, 3, 4], (Kind::Float, Device::Cpu)))
-                .unwrap()
-                .is_none()
-        );
+        assert!(Table::read(&Tensor::zeros([2, 3, 4], (Kind::Float, Device::Cpu))).unwrap().is_none());
         assert!(Table::read(&Tensor::new()).unwrap().is_none());
     }
 

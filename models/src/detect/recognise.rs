@@ -26,15 +26,7 @@ impl Layout {
         }
         if let Some(layout) = hints.layout {
             // Decoding for a threshold that nothing reaches checks the shapes.
-            decode(
-                layout,
-                outputs,
-                hints,
-                &Params {
-                    confidence: 2.0,
-                    ..Params::default()
-                },
-            )?;
+            decode(layout, outputs, hints, &Params { confidence: 2.0, ..Params::default() })?;
             return Ok(layout);
         }
         let has = |names: [&str; 2]| names.iter().all(|name| outputs.named(name).is_some());
@@ -49,20 +41,10 @@ impl Layout {
         };
         match found[..] {
             [layout] => Ok(layout),
-            [] => Err(Error::Unknown {
-                found: outputs.to_string(),
-                fitting: "none".into(),
-            }),
+            [] => Err(Error::Unknown { found: outputs.to_string(), fitting: "none".into() }),
             _ => {
-                let fitting = found
-                    .iter()
-                    .map(|layout| layout.word())
-                    .collect::<Vec<_>>()
-                    .join(" or ");
-                Err(Error::Unknown {
-                    found: outputs.to_string(),
-                    fitting,
-                })
+                let fitting = found.iter().map(|layout| layout.word()).collect::<Vec<_>>().join(" or ");
+                Err(Error::Unknown { found: outputs.to_string(), fitting })
             }
         }
     }
@@ -77,10 +59,7 @@ pub(crate) fn cells(strides: &[usize], (width, height): (usize, usize)) -> usize
 }
 
 fn read(tensor: &tch::Tensor) -> Result<Table> {
-    Table::read(tensor)?.ok_or_else(|| Error::Unknown {
-        found: shape(tensor),
-        fitting: "none".into(),
-    })
+    Table::read(tensor)?.ok_or_else(|| Error::Unknown { found: shape(tensor), fitting: "none".into() })
 }
 
 fn one_table(table: &Table, hints: &Hints) -> Vec<Layout> {
@@ -98,11 +77,7 @@ fn one_table(table: &Table, hints: &Hints) -> Vec<Layout> {
                 found.push(Layout::YoloV5);
             }
             if grid(rows, 1) {
-                found.push(if raw_offsets(table, hints) {
-                    Layout::Yolox
-                } else {
-                    Layout::YoloV5
-                });
+                found.push(if raw_offsets(table, hints) { Layout::Yolox } else { Layout::YoloV5 });
             }
         }
     }
@@ -119,11 +94,7 @@ fn one_table(table: &Table, hints: &Hints) -> Vec<Layout> {
 
 /// Whether the centres are offsets of about a cell, not pixels all over the input.
 fn raw_offsets(table: &Table, hints: &Hints) -> bool {
-    let sum: f64 = table
-        .iter()
-        .map(|row| f64::from(row[0]) + f64::from(row[1]))
-        .filter(|v| v.is_finite())
-        .sum();
+    let sum: f64 = table.iter().map(|row| f64::from(row[0]) + f64::from(row[1])).filter(|v| v.is_finite()).sum();
     let middle = (hints.size.0 + hints.size.1) as f64 / 2.0;
     sum / (table.rows as f64) < middle / 8.0
 }
@@ -140,12 +111,8 @@ fn two_tables(scores: &Table, boxes: &Table, hints: &Hints) -> Vec<Layout> {
         let corners = boxes.iter().all(|b| b[0] <= b[2] && b[1] <= b[3]);
         return if corners { vec![Layout::Ssd] } else { Vec::new() };
     }
-    let softmax = Layout::Detr {
-        activation: Activation::Softmax,
-    };
-    let sigmoid = Layout::Detr {
-        activation: Activation::Sigmoid,
-    };
+    let softmax = Layout::Detr { activation: Activation::Softmax };
+    let sigmoid = Layout::Detr { activation: Activation::Sigmoid };
     match scores.columns {
         _ if hints.classes == 0 => vec![softmax, sigmoid],
         columns if columns == hints.classes + 1 => vec![softmax],
@@ -169,9 +136,7 @@ pub(crate) fn scores_and_boxes(outputs: &Outputs) -> Result<Option<(Table, Table
         [a, b] => [a, b],
         // Auxiliary tensors of a dictionary (hidden states) stay out of it.
         _ => {
-            let logits = tables
-                .iter()
-                .find(|(name, _)| name.ends_with("logits") || name.ends_with("scores"));
+            let logits = tables.iter().find(|(name, _)| name.ends_with("logits") || name.ends_with("scores"));
             match (logits, tables.iter().find(|(name, _)| is_boxes(name))) {
                 (Some(logits), Some(boxes)) => [*logits, *boxes],
                 _ => return Ok(None),
@@ -202,11 +167,7 @@ mod tests {
 
     /// 8400 cells of the usual three strides.
     fn hints(classes: usize) -> Hints {
-        Hints {
-            classes,
-            size: (640, 640),
-            ..Hints::default()
-        }
+        Hints { classes, size: (640, 640), ..Hints::default() }
     }
 
     fn zeros(shape: &[i64]) -> Tensor {
@@ -214,12 +175,7 @@ mod tests {
     }
 
     fn named<const N: usize>(entries: [(&str, Tensor); N]) -> Outputs {
-        Outputs(
-            entries
-                .into_iter()
-                .map(|(name, tensor)| (name.to_owned(), tensor))
-                .collect(),
-        )
+        Outputs(entries.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect())
     }
 
     #[test]
@@ -240,11 +196,7 @@ mod tests {
         }
         // A square table at a small input can be read both ways; the number of labels decides.
         let square = Outputs::single(zeros(&[1, 84, 84]));
-        let small = |classes| Hints {
-            size: (64, 64),
-            classes,
-            ..Hints::default()
-        };
+        let small = |classes| Hints { size: (64, 64), classes, ..Hints::default() };
         assert_eq!(Layout::recognise(&square, &small(80)), Ok(Layout::YoloV8));
         let error = Layout::recognise(&square, &small(0)).unwrap_err().to_string();
         assert!(error.contains("yolov8 or yolox"), "{error}");
@@ -255,29 +207,17 @@ mod tests {
         let raw = Tensor::rand([1, 8400, 85], (Kind::Float, Device::Cpu));
         let decoded = raw.shallow_clone() * 640.0;
         assert_eq!(Layout::recognise(&Outputs::single(raw), &hints(80)), Ok(Layout::Yolox));
-        assert_eq!(
-            Layout::recognise(&Outputs::single(decoded), &hints(80)),
-            Ok(Layout::YoloV5)
-        );
+        assert_eq!(Layout::recognise(&Outputs::single(decoded), &hints(80)), Ok(Layout::YoloV5));
     }
 
     #[test]
     fn rtdetr_is_told_from_end_to_end_by_its_unit() {
         let boxes = Tensor::rand([1, 300, 6], (Kind::Float, Device::Cpu));
         let pixels = boxes.shallow_clone() * 640.0;
-        assert_eq!(
-            Layout::recognise(&Outputs::single(boxes), &hints(0)),
-            Ok(Layout::RtDetr)
-        );
-        assert_eq!(
-            Layout::recognise(&Outputs::single(pixels), &hints(0)),
-            Ok(Layout::EndToEnd)
-        );
+        assert_eq!(Layout::recognise(&Outputs::single(boxes), &hints(0)), Ok(Layout::RtDetr));
+        assert_eq!(Layout::recognise(&Outputs::single(pixels), &hints(0)), Ok(Layout::EndToEnd));
         let scores = Tensor::rand([1, 300, 84], (Kind::Float, Device::Cpu));
-        assert_eq!(
-            Layout::recognise(&Outputs::single(scores), &hints(80)),
-            Ok(Layout::RtDetr)
-        );
+        assert_eq!(Layout::recognise(&Outputs::single(scores), &hints(80)), Ok(Layout::RtDetr));
     }
 
     #[test]
@@ -287,59 +227,32 @@ mod tests {
         for outputs in [named([("", ssd()), ("", boxes())]), named([("", boxes()), ("", ssd())])] {
             assert_eq!(Layout::recognise(&outputs, &hints(1)), Ok(Layout::Ssd));
         }
-        let softmax = Layout::Detr {
-            activation: Activation::Softmax,
-        };
-        let sigmoid = Layout::Detr {
-            activation: Activation::Sigmoid,
-        };
-        let detr = || {
-            named([
-                ("pred_logits", zeros(&[1, 100, 92])),
-                ("pred_boxes", zeros(&[1, 100, 4])),
-            ])
-        };
+        let softmax = Layout::Detr { activation: Activation::Softmax };
+        let sigmoid = Layout::Detr { activation: Activation::Sigmoid };
+        let detr = || named([("pred_logits", zeros(&[1, 100, 92])), ("pred_boxes", zeros(&[1, 100, 4]))]);
         assert_eq!(Layout::recognise(&detr(), &hints(91)), Ok(softmax));
         assert_eq!(Layout::recognise(&detr(), &hints(92)), Ok(sigmoid));
         let error = Layout::recognise(&detr(), &hints(0)).unwrap_err().to_string();
-        assert!(
-            error.contains("detr-softmax or detr-sigmoid") && error.contains("(1, 100, 92)"),
-            "{error}"
-        );
+        assert!(error.contains("detr-softmax or detr-sigmoid") && error.contains("(1, 100, 92)"), "{error}");
         // Three classes and the background: both tables are four wide.
         let four = || zeros(&[1, 9, 4]).fill_(0.25);
         let wide = || Tensor::from_slice(&[0.1f32, 0.1, 0.9, 0.9]).expand([1, 9, 4], false);
-        assert_eq!(
-            Layout::recognise(&named([("", wide()), ("", four())]), &hints(3)),
-            Ok(Layout::Ssd)
-        );
+        assert_eq!(Layout::recognise(&named([("", wide()), ("", four())]), &hints(3)), Ok(Layout::Ssd));
     }
 
     #[test]
     fn dictionaries_of_torchvision_are_told_by_their_keys() {
-        let dict = named([
-            ("boxes", zeros(&[0, 4])),
-            ("labels", zeros(&[0])),
-            ("scores", zeros(&[0])),
-        ]);
+        let dict = named([("boxes", zeros(&[0, 4])), ("labels", zeros(&[0])), ("scores", zeros(&[0]))]);
         assert_eq!(Layout::recognise(&dict, &hints(0)), Ok(Layout::Torchvision));
     }
 
     #[test]
     fn a_card_decides_when_the_tensors_agree() {
-        let says = |layout| Hints {
-            layout: Some(layout),
-            ..hints(80)
-        };
+        let says = |layout| Hints { layout: Some(layout), ..hints(80) };
         let outputs = Outputs::single(zeros(&[1, 8400, 85]));
         assert_eq!(Layout::recognise(&outputs, &says(Layout::YoloV5)), Ok(Layout::YoloV5));
-        let error = Layout::recognise(&outputs, &says(Layout::EndToEnd))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("'end-to-end' expects (1, N, 6), found (1, 8400, 85)"),
-            "{error}"
-        );
+        let error = Layout::recognise(&outputs, &says(Layout::EndToEnd)).unwrap_err().to_string();
+        assert!(error.contains("'end-to-end' expects (1, N, 6), found (1, 8400, 85)"), "{error}");
     }
 
     #[test]
@@ -352,18 +265,9 @@ mod tests {
             Outputs::single(zeros(&[1, 7, 9])),
         ] {
             let error = Layout::recognise(&outputs, &hints(0)).unwrap_err().to_string();
-            assert!(
-                error.contains(&outputs.to_string()) && error.contains("yolov8"),
-                "{error}"
-            );
+            assert!(error.contains(&outputs.to_string()) && error.contains("yolov8"), "{error}");
         }
-        let other = Hints {
-            task: Some("segment".into()),
-            ..hints(80)
-        };
-        assert!(matches!(
-            Layout::recognise(&Outputs::single(zeros(&[1, 116, 8400])), &other),
-            Err(Error::Task(_))
-        ));
+        let other = Hints { task: Some("segment".into()), ..hints(80) };
+        assert!(matches!(Layout::recognise(&Outputs::single(zeros(&[1, 116, 8400])), &other), Err(Error::Task(_))));
     }
 }

@@ -21,12 +21,7 @@ const LEVELS: [usize; 3] = [7, 10, 12];
 const STRIDES: [i64; 4] = [8, 16, 32, 64];
 
 /// Sides of the square default boxes of each level, pixels.
-const SIDES: [&[f32]; 4] = [
-    &[10.0, 16.0, 24.0],
-    &[32.0, 48.0],
-    &[64.0, 96.0],
-    &[128.0, 192.0, 256.0],
-];
+const SIDES: [&[f32]; 4] = [&[10.0, 16.0, 24.0], &[32.0, 48.0], &[64.0, 96.0], &[128.0, 192.0, 256.0]];
 
 /// How far offsets move a default box's centre (in its sides) and scale its size (in logarithms).
 const VARIANCES: [f64; 2] = [0.1, 0.2];
@@ -38,9 +33,7 @@ const NORM_EPSILON: f64 = 1e-5;
 /// # Errors
 /// When the file is no checkpoint of this network.
 pub fn torchscript(pth: &Path, width: i64, height: i64) -> Result<Vec<u8>, Error> {
-    let weights = Weights {
-        named: checkpoint::read(pth)?,
-    };
+    let weights = Weights { named: checkpoint::read(pth)? };
     let picture = Tensor::f_zeros([1, 3, height, width], (Kind::Float, Device::Cpu))?;
     // Made before: to the tracer, numbers that are copied into a tensor are memory that nothing was written to.
     let defaults = defaults(width, height)?;
@@ -68,9 +61,7 @@ struct Weights {
 
 impl Weights {
     fn get(&self, name: &str) -> Result<&Tensor, TchError> {
-        self.named
-            .get(name)
-            .ok_or_else(|| TchError::FileFormat(format!("the weights have no '{name}'")))
+        self.named.get(name).ok_or_else(|| TchError::FileFormat(format!("the weights have no '{name}'")))
     }
 
     /// A convolution with the bias, if it has one; padded so that only the stride changes the size.
@@ -135,11 +126,7 @@ fn rows(weights: &Weights, heads: &str, levels: &[Tensor], numbers: i64) -> Resu
     let mut all = Vec::new();
     for (i, level) in levels.iter().enumerate() {
         let name = format!("{heads}.{i}");
-        let map = if i < LEVELS.len() {
-            weights.separable(level, &name, 1)?
-        } else {
-            weights.conv(level, &name, 1)?
-        };
+        let map = if i < LEVELS.len() { weights.separable(level, &name, 1)? } else { weights.conv(level, &name, 1)? };
         all.push(map.f_permute([0, 2, 3, 1])?.f_reshape([1, -1, numbers])?);
     }
     Tensor::f_cat(&all, 1)
@@ -148,17 +135,8 @@ fn rows(weights: &Weights, heads: &str, levels: &[Tensor], numbers: i64) -> Resu
 /// Moves and scales the default boxes.
 fn corners(offsets: &Tensor, defaults: &Tensor) -> Result<Tensor, TchError> {
     let (centre, size) = (defaults.f_narrow(1, 0, 2)?, defaults.f_narrow(1, 2, 2)?);
-    let moved = offsets
-        .f_narrow(2, 0, 2)?
-        .f_mul_scalar(VARIANCES[0])?
-        .f_mul(&size)?
-        .f_add(&centre)?;
-    let half = offsets
-        .f_narrow(2, 2, 2)?
-        .f_mul_scalar(VARIANCES[1])?
-        .f_exp()?
-        .f_mul(&size)?
-        .f_mul_scalar(0.5)?;
+    let moved = offsets.f_narrow(2, 0, 2)?.f_mul_scalar(VARIANCES[0])?.f_mul(&size)?.f_add(&centre)?;
+    let half = offsets.f_narrow(2, 2, 2)?.f_mul_scalar(VARIANCES[1])?.f_exp()?.f_mul(&size)?.f_mul_scalar(0.5)?;
     Tensor::f_cat(&[moved.f_sub(&half)?, moved.f_add(&half)?], 2)
 }
 

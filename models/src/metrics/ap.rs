@@ -47,6 +47,17 @@ struct Objects<'a> {
 }
 
 fn class_precision(truths: &[Truth], found: &[Vec<Detection>], class: usize, iou: f32) -> (Option<f64>, usize) {
+    let (judged, total) = judge(truths, found, class, iou);
+    let hits: Vec<bool> = judged.into_iter().map(|(_, hit)| hit).collect();
+    if total == 0 {
+        return (None, 0);
+    }
+    (Some(area_under_envelope(&hits, total)), total)
+}
+
+/// The detections of a class that count, most confident first, each with its confidence and whether it is a hit; and the
+/// number of objects that could be found.
+pub fn judge(truths: &[Truth], found: &[Vec<Detection>], class: usize, iou: f32) -> (Vec<(f32, bool)>, usize) {
     let mut pictures: Vec<Objects> = truths.iter().map(|truth| Objects::new(truth, class)).collect();
     let total: usize = pictures.iter().map(|p| p.wanted.len()).sum();
 
@@ -55,14 +66,11 @@ fn class_precision(truths: &[Truth], found: &[Vec<Detection>], class: usize, iou
         ranked.extend(detections.iter().filter(|d| d.class == class).map(|d| (picture, d)));
     }
     ranked.sort_by(|a, b| b.1.confidence.total_cmp(&a.1.confidence));
-    let hits: Vec<bool> = ranked
+    let judged = ranked
         .into_iter()
-        .filter_map(|(picture, d)| pictures[picture].judge(&d.rect, iou))
+        .filter_map(|(picture, d)| Some((d.confidence, pictures[picture].judge(&d.rect, iou)?)))
         .collect();
-    if total == 0 {
-        return (None, 0);
-    }
-    (Some(area_under_envelope(&hits, total)), total)
+    (judged, total)
 }
 
 impl<'a> Objects<'a> {

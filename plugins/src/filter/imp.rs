@@ -192,7 +192,9 @@ impl ElementImpl for TorchFilter {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
                 .into_iter()
-                .filter_map(|(name, way)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &video::caps()).ok())
+                .filter_map(|(name, way)| {
+                    gst::PadTemplate::new(name, way, gst::PadPresence::Always, &video::caps()).ok()
+                })
                 .collect()
         });
         &TEMPLATES

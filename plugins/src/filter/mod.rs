@@ -22,7 +22,6 @@ mod output;
 mod queue;
 mod settings;
 
-
 use crate::meta::Object;
 
 glib::wrapper! {

@@ -11,7 +11,12 @@ use super::Finish;
 use super::imp::{CAT, Counters, Item, TorchFilter};
 
 impl TorchFilter {
-    pub(super) fn activate_src(&self, _pad: &gst::Pad, mode: gst::PadMode, active: bool) -> Result<(), gst::LoggableError> {
+    pub(super) fn activate_src(
+        &self,
+        _pad: &gst::Pad,
+        mode: gst::PadMode,
+        active: bool,
+    ) -> Result<(), gst::LoggableError> {
         if mode != gst::PadMode::Push {
             return Err(gst::loggable_error!(CAT, "Only push mode is supported"));
         }

@@ -155,7 +155,8 @@ impl Settings {
         if self.inference_region == InferenceRegion::FullFrame {
             return None;
         }
-        let wanted = |label: &str| self.object_class.is_empty() || self.object_class.split(',').any(|c| c.trim() == label);
+        let wanted =
+            |label: &str| self.object_class.is_empty() || self.object_class.split(',').any(|c| c.trim() == label);
         Some(objects().into_iter().filter(|object| wanted(&object.label)).collect())
     }
 

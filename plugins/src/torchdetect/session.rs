@@ -90,8 +90,7 @@ impl Session for Detector {
                 for object in objects {
                     let Some(region) = whole_pixels(&object.rect, &self.shared.frame) else { continue };
                     let layout = planes::Layout::ChannelsLast;
-                    let (input, geometry) =
-                        self.preprocessor.run_region_on(frame, region, device, kind, layout)?;
+                    let (input, geometry) = self.preprocessor.run_region_on(frame, region, device, kind, layout)?;
                     let ticket = engine.submit(input, batching);
                     parts.push(Part { ticket, geometry, parent: Some(object.id) });
                 }
@@ -112,7 +111,8 @@ impl Shared {
         let mut objects = meta::objects(buffer);
         for part in parts {
             let outputs = Outputs(part.ticket.wait()?);
-            let found = decode(self.layout, &outputs, &self.hints, &params).map_err(|e| mismatch(self.model.info(), &e))?;
+            let found =
+                decode(self.layout, &outputs, &self.hints, &params).map_err(|e| mismatch(self.model.info(), &e))?;
             for detection in found {
                 if let Some(rect) = self.in_frame(&detection, &part.geometry) {
                     objects.push(Object {

@@ -11,11 +11,7 @@ use super::line::{Found, Frame};
 use crate::meta;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "torchmeta",
-        gst::DebugColorFlags::empty(),
-        Some("What was found, as JSON lines"),
-    )
+    gst::DebugCategory::new("torchmeta", gst::DebugColorFlags::empty(), Some("What was found, as JSON lines"))
 });
 
 const STANDARD_OUTPUT: &str = "-";
@@ -26,9 +22,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings {
-            location: STANDARD_OUTPUT.to_string(),
-        }
+        Settings { location: STANDARD_OUTPUT.to_string() }
     }
 }
 
@@ -58,21 +52,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl TorchMeta {
     fn set_location(&self, location: Option<String>) {
         if let Some(state) = lock(&self.state).as_ref() {
-            gst::warning!(
-                CAT,
-                imp = self,
-                "location stays {} while lines are written to it",
-                state.location
-            );
+            gst::warning!(CAT, imp = self, "location stays {} while lines are written to it", state.location);
             return;
         }
         lock(&self.settings).location = location.unwrap_or_else(|| STANDARD_OUTPUT.to_string());
     }
 
     fn flush(&self) {
-        let flushed = lock(&self.state)
-            .as_mut()
-            .map(|state| (state.output.flush(), state.location.clone()));
+        let flushed = lock(&self.state).as_mut().map(|state| (state.output.flush(), state.location.clone()));
         if let Some((Err(err), location)) = flushed {
             gst::element_imp_warning!(self, gst::ResourceError::Write, ("{location} cannot be flushed: {err}"));
         }
@@ -156,19 +143,11 @@ impl BaseTransformImpl for TorchMeta {
             Box::new(io::stdout())
         } else {
             let file = File::create(&location).map_err(|err| {
-                gst::error_msg!(
-                    gst::ResourceError::OpenWrite,
-                    ("{location} cannot be opened for writing: {err}")
-                )
+                gst::error_msg!(gst::ResourceError::OpenWrite, ("{location} cannot be opened for writing: {err}"))
             })?;
             Box::new(file)
         };
-        *lock(&self.state) = Some(State {
-            location,
-            output,
-            frame: 0,
-            size: None,
-        });
+        *lock(&self.state) = Some(State { location, output, frame: 0, size: None });
         Ok(())
     }
 

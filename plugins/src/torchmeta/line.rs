@@ -65,36 +65,12 @@ mod tests {
 
     #[test]
     fn a_line_has_all_fields_in_order() {
-        let rect = Rect {
-            x: 0.1,
-            y: -2.5,
-            w: 30.0,
-            h: 40.25,
-        };
-        let person = Object {
-            id: 1,
-            parent: None,
-            label: "person".into(),
-            confidence: 0.9f32.into(),
-            rect,
-            track: Some(7),
-        };
-        let face = Object {
-            id: 2,
-            parent: Some(1),
-            label: String::new(),
-            confidence: f64::NAN,
-            rect,
-            track: None,
-        };
+        let rect = Rect { x: 0.1, y: -2.5, w: 30.0, h: 40.25 };
+        let person =
+            Object { id: 1, parent: None, label: "person".into(), confidence: 0.9f32.into(), rect, track: Some(7) };
+        let face = Object { id: 2, parent: Some(1), label: String::new(), confidence: f64::NAN, rect, track: None };
         let objects = [person, face].map(Found::from).into();
-        let frame = Frame {
-            pts: Some(40_000_000),
-            frame: 1,
-            width: Some(320),
-            height: Some(240),
-            objects,
-        };
+        let frame = Frame { pts: Some(40_000_000), frame: 1, width: Some(320), height: Some(240), objects };
         assert_eq!(
             text(&frame),
             concat!(
@@ -108,43 +84,17 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_null() {
-        let frame = Frame {
-            pts: None,
-            frame: 0,
-            width: None,
-            height: None,
-            objects: Vec::new(),
-        };
-        assert_eq!(
-            text(&frame),
-            "{\"pts\":null,\"frame\":0,\"width\":null,\"height\":null,\"objects\":[]}\n"
-        );
+        let frame = Frame { pts: None, frame: 0, width: None, height: None, objects: Vec::new() };
+        assert_eq!(text(&frame), "{\"pts\":null,\"frame\":0,\"width\":null,\"height\":null,\"objects\":[]}\n");
     }
 
     #[test]
     fn odd_labels_and_numbers_stay_on_one_line_of_valid_json() {
-        let rect = Rect {
-            x: f32::NAN,
-            y: f32::INFINITY,
-            w: 1e30,
-            h: 0.0,
-        };
+        let rect = Rect { x: f32::NAN, y: f32::INFINITY, w: 1e30, h: 0.0 };
         let label = "a \"b\"\n\\ 行人 \u{1}".to_string();
-        let object = Object {
-            id: -1,
-            parent: None,
-            label: label.clone(),
-            confidence: 1e-9,
-            rect,
-            track: Some(u64::MAX),
-        };
-        let frame = Frame {
-            pts: Some(u64::MAX),
-            frame: 9,
-            width: None,
-            height: None,
-            objects: vec![object.into()],
-        };
+        let object =
+            Object { id: -1, parent: None, label: label.clone(), confidence: 1e-9, rect, track: Some(u64::MAX) };
+        let frame = Frame { pts: Some(u64::MAX), frame: 9, width: None, height: None, objects: vec![object.into()] };
         let text = text(&frame);
         assert_eq!(text.matches('\n').count(), 1);
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -42,11 +42,7 @@ impl Area {
 
     /// In pixels.
     pub fn size(&self) -> i64 {
-        if self.is_empty() {
-            0
-        } else {
-            i64::from(self.x1 - self.x0) * i64::from(self.y1 - self.y0)
-        }
+        if self.is_empty() { 0 } else { i64::from(self.x1 - self.x0) * i64::from(self.y1 - self.y0) }
     }
 
     pub fn intersection(&self, other: &Area) -> Area {
@@ -85,12 +81,7 @@ pub struct Canvas<'a> {
 
 impl Canvas<'_> {
     pub fn area(&self) -> Area {
-        Area {
-            x0: 0,
-            y0: 0,
-            x1: self.width,
-            y1: self.height,
-        }
+        Area { x0: 0, y0: 0, x1: self.width, y1: self.height }
     }
 
     /// Fills a rectangle.
@@ -109,8 +100,7 @@ impl Canvas<'_> {
                 if ys.share(y) == 255 {
                     fill_samples(row, component.step, xs.whole(), value);
                 } else {
-                    xs.whole()
-                        .for_each(|x| blend(row, x * component.step, value, ys.share(y)));
+                    xs.whole().for_each(|x| blend(row, x * component.step, value, ys.share(y)));
                 }
                 for x in xs.partial() {
                     blend(row, x * component.step, value, xs.share(x) * ys.share(y) / 255);
@@ -121,12 +111,8 @@ impl Canvas<'_> {
 
     /// Lays `ink` over the frame as far as `stamp` covers it, the stamp's top left corner at `(x, y)`.
     pub fn stamp(&mut self, x: i32, y: i32, stamp: &Stamp, ink: Ink) {
-        let own = Area {
-            x0: x,
-            y0: y,
-            x1: x.saturating_add(stamp.width as i32),
-            y1: y.saturating_add(stamp.height as i32),
-        };
+        let own =
+            Area { x0: x, y0: y, x1: x.saturating_add(stamp.width as i32), y1: y.saturating_add(stamp.height as i32) };
         let area = own.intersection(&self.area());
         if area.is_empty() {
             return;
@@ -188,13 +174,7 @@ impl Samples {
         if end == size {
             end_pixel = end_pixel.next_multiple_of(block);
         }
-        Samples {
-            first: start_pixel >> sub,
-            end: end_pixel.div_ceil(block),
-            start_pixel,
-            end_pixel,
-            sub,
-        }
+        Samples { first: start_pixel >> sub, end: end_pixel.div_ceil(block), start_pixel, end_pixel, sub }
     }
 
     /// How much of a sample's pixels are covered, 0 to 255.
@@ -262,15 +242,7 @@ mod tests {
         for layout in ALL {
             for (width, height) in [(16, 12), (17, 13), (1, 1), (2, 1), (1, 3)] {
                 let mut frame = Frame::new(width, height, layout);
-                frame.canvas().fill(
-                    Area {
-                        x0: -4,
-                        y0: -4,
-                        x1: 100,
-                        y1: 100,
-                    },
-                    INK,
-                );
+                frame.canvas().fill(Area { x0: -4, y0: -4, x1: 100, y1: 100 }, INK);
                 for (component, value) in INK.iter().take(layout.len()).enumerate() {
                     for (x, y) in [(0, 0), (width - 1, height - 1)] {
                         assert_eq!(frame.sample(component, x, y), *value, "{layout:?} {width}x{height}");
@@ -285,25 +257,13 @@ mod tests {
     fn a_rectangle_ends_where_it_says() {
         for layout in ALL {
             let mut frame = Frame::new(16, 12, layout);
-            frame.canvas().fill(
-                Area {
-                    x0: 4,
-                    y0: 2,
-                    x1: 10,
-                    y1: 8,
-                },
-                INK,
-            );
+            frame.canvas().fill(Area { x0: 4, y0: 2, x1: 10, y1: 8 }, INK);
             for y in 0..12 {
                 for x in 0..16 {
                     let inside = (4..10).contains(&x) && (2..8).contains(&y);
                     for (component, value) in INK.iter().enumerate().take(layout.len()) {
                         let expected = if inside { *value } else { 100 };
-                        assert_eq!(
-                            frame.sample(component, x, y),
-                            expected,
-                            "{layout:?} {component} at {x},{y}"
-                        );
+                        assert_eq!(frame.sample(component, x, y), expected, "{layout:?} {component} at {x},{y}");
                     }
                 }
             }
@@ -313,15 +273,7 @@ mod tests {
     #[test]
     fn chroma_covered_in_part_is_mixed_in_that_part() {
         let mut frame = Frame::new(8, 8, I420);
-        frame.canvas().fill(
-            Area {
-                x0: 1,
-                y0: 1,
-                x1: 5,
-                y1: 2,
-            },
-            [0, 200, 200, 255],
-        );
+        frame.canvas().fill(Area { x0: 1, y0: 1, x1: 5, y1: 2 }, [0, 200, 200, 255]);
         assert_eq!(frame.sample(1, 0, 0), 125, "one pixel of four");
         assert_eq!(frame.sample(1, 2, 1), 150, "two of four");
         assert_eq!(frame.sample(1, 4, 1), 125, "one of four");
@@ -332,15 +284,7 @@ mod tests {
     #[test]
     fn a_line_within_one_chroma_sample_is_mixed_once() {
         let mut frame = Frame::new(8, 8, YUY2);
-        frame.canvas().fill(
-            Area {
-                x0: 2,
-                y0: 0,
-                x1: 3,
-                y1: 8,
-            },
-            [0, 200, 200, 255],
-        );
+        frame.canvas().fill(Area { x0: 2, y0: 0, x1: 3, y1: 8 }, [0, 200, 200, 255]);
         assert_eq!(frame.sample(1, 2, 3), 150);
         assert_eq!(frame.sample(1, 0, 3), 100);
         assert_eq!(frame.sample(1, 4, 3), 100);
@@ -348,11 +292,7 @@ mod tests {
 
     #[test]
     fn a_stamp_mixes_by_its_coverage_and_is_cut_at_the_border() {
-        let stamp = Stamp {
-            width: 2,
-            height: 2,
-            coverage: vec![0, 51, 255, 255],
-        };
+        let stamp = Stamp { width: 2, height: 2, coverage: vec![0, 51, 255, 255] };
         for layout in ALL {
             let mut frame = Frame::new(7, 7, layout);
             frame.canvas().stamp(2, 2, &stamp, [200, 200, 200, 255]);
@@ -375,25 +315,8 @@ mod tests {
     fn planes_shorter_than_the_frame_do_no_harm() {
         let mut frame = Frame::new(16, 16, I420);
         frame.data.iter_mut().for_each(|plane| plane.truncate(plane.len() / 3));
-        frame.canvas().fill(
-            Area {
-                x0: 0,
-                y0: 0,
-                x1: 16,
-                y1: 16,
-            },
-            INK,
-        );
-        frame.canvas().stamp(
-            3,
-            9,
-            &Stamp {
-                width: 1,
-                height: 1,
-                coverage: vec![255],
-            },
-            INK,
-        );
+        frame.canvas().fill(Area { x0: 0, y0: 0, x1: 16, y1: 16 }, INK);
+        frame.canvas().stamp(3, 9, &Stamp { width: 1, height: 1, coverage: vec![255] }, INK);
         assert_eq!(frame.sample(0, 0, 0), INK[0]);
     }
 }

@@ -35,9 +35,9 @@ pub fn of_track(track: u64) -> Rgb {
 
 /// The colour of all objects of a class, the same in every run (FNV-1a over the label).
 pub fn of_label(label: &str) -> Rgb {
-    let hash = label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = label
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     of_track(hash ^ (hash >> 32))
 }
 
@@ -48,12 +48,7 @@ pub enum ColourModel {
     Rgb { offset: [f32; 3], scale: [f32; 3] },
     /// Y, Cb, Cr with the weights of red and blue in Y (ITU-R BT.601, BT.709, ...), Y in 0 to 1, Cb and Cr in -0.5 to
     /// 0.5. Grey frames have the first alone.
-    Yuv {
-        kr: f32,
-        kb: f32,
-        offset: [f32; 3],
-        scale: [f32; 3],
-    },
+    Yuv { kr: f32, kb: f32, offset: [f32; 3], scale: [f32; 3] },
 }
 
 impl ColourModel {
@@ -64,11 +59,7 @@ impl ColourModel {
             ColourModel::Rgb { offset, scale } => ([r, g, b], offset, scale),
             ColourModel::Yuv { kr, kb, offset, scale } => {
                 let y = kr * r + (1.0 - kr - kb) * g + kb * b;
-                (
-                    [y, (b - y) / (2.0 * (1.0 - kb)), (r - y) / (2.0 * (1.0 - kr))],
-                    offset,
-                    scale,
-                )
+                ([y, (b - y) / (2.0 * (1.0 - kb)), (r - y) / (2.0 * (1.0 - kr))], offset, scale)
             }
         };
         let component = |i: usize| (offset[i] + scale[i] * values[i]).round() as u8; // saturates
@@ -103,10 +94,7 @@ mod tests {
 
     #[test]
     fn rgb_is_itself() {
-        let full = ColourModel::Rgb {
-            offset: [0.0; 3],
-            scale: [255.0; 3],
-        };
+        let full = ColourModel::Rgb { offset: [0.0; 3], scale: [255.0; 3] };
         assert_eq!(full.ink([1, 128, 254]), [1, 128, 254, 255]);
     }
 

@@ -15,11 +15,7 @@ use super::text::Typeface;
 use crate::meta::{self, Object};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "torchoverlay",
-        gst::DebugColorFlags::empty(),
-        Some("Boxes and labels drawn on video"),
-    )
+    gst::DebugCategory::new("torchoverlay", gst::DebugColorFlags::empty(), Some("Boxes and labels drawn on video"))
 });
 
 #[derive(Clone)]
@@ -57,9 +53,7 @@ impl Settings {
     }
 
     fn shows(&self, object: &Object) -> bool {
-        self.object_class
-            .as_deref()
-            .is_none_or(|classes| classes.split(',').any(|class| class.trim() == object.label))
+        self.object_class.as_deref().is_none_or(|classes| classes.split(',').any(|class| class.trim() == object.label))
     }
 }
 
@@ -99,13 +93,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl TorchOverlay {
     fn draw(&self, buffer: &mut gst::BufferRef, objects: &[Object], style: &Style) -> Result<(), gst::FlowError> {
         let mut state = lock(&self.state);
-        let Some(State {
-            info,
-            components,
-            colours,
-            face,
-        }) = state.as_mut()
-        else {
+        let Some(State { info, components, colours, face }) = state.as_mut() else {
             return Err(gst::FlowError::NotNegotiated);
         };
         let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(|err| {
@@ -127,16 +115,8 @@ impl TorchOverlay {
             *stride = usize::try_from(*given).unwrap_or(0);
         }
         let mut strides = strides.into_iter();
-        let planes = frame.planes_data_mut().map(|data| Plane {
-            data,
-            stride: strides.next().unwrap_or(0),
-        });
-        let mut canvas = Canvas {
-            width,
-            height,
-            components,
-            planes,
-        };
+        let planes = frame.planes_data_mut().map(|data| Plane { data, stride: strides.next().unwrap_or(0) });
+        let mut canvas = Canvas { width, height, components, planes };
         scene::draw(&mut canvas, objects, style, face, colours);
         Ok(())
     }
@@ -163,18 +143,9 @@ fn colour_model(info: &gst_video::VideoInfo) -> ColourModel {
         return ColourModel::Rgb { offset, scale };
     }
     // Unsaid: what GStreamer itself takes for the size.
-    let unsaid = if info.height() > 576 {
-        (0.2126, 0.0722)
-    } else {
-        (0.299, 0.114)
-    };
+    let unsaid = if info.height() > 576 { (0.2126, 0.0722) } else { (0.299, 0.114) };
     let (kr, kb) = info.colorimetry().matrix().kr_kb().unwrap_or(unsaid);
-    ColourModel::Yuv {
-        kr: kr as f32,
-        kb: kb as f32,
-        offset,
-        scale,
-    }
+    ColourModel::Yuv { kr: kr as f32, kb: kb as f32, offset, scale }
 }
 
 #[glib::object_subclass]
@@ -231,12 +202,7 @@ impl BaseTransformImpl for TorchOverlay {
             .map_err(|_| gst::loggable_error!(CAT, "These are no caps of video in system memory: {incaps}"))?;
         let (components, colours) = (components(&info.format_info()), colour_model(&info));
         gst::debug!(CAT, imp = self, "{colours:?}");
-        *lock(&self.state) = Some(State {
-            info,
-            components,
-            colours,
-            face: None,
-        });
+        *lock(&self.state) = Some(State { info, components, colours, face: None });
         Ok(())
     }
 

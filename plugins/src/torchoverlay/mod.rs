@@ -27,10 +27,5 @@ glib::wrapper! {
 }
 
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "torchoverlay",
-        gst::Rank::NONE,
-        TorchOverlay::static_type(),
-    )
+    gst::Element::register(Some(plugin), "torchoverlay", gst::Rank::NONE, TorchOverlay::static_type())
 }

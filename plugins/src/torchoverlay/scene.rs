@@ -24,24 +24,14 @@ pub fn draw(canvas: &mut Canvas<'_>, objects: &[Object], style: &Style, face: &m
     for (object, area) in &visible {
         let text = style.text(object);
         if !text.is_empty() {
-            let plate = label(
-                canvas,
-                *area,
-                &text,
-                (&plates, &boxes),
-                face,
-                colours,
-                colour_of(object),
-            );
+            let plate = label(canvas, *area, &text, (&plates, &boxes), face, colours, colour_of(object));
             plates.push(plate);
         }
     }
 }
 
 fn colour_of(object: &Object) -> Rgb {
-    object
-        .track
-        .map_or_else(|| colour::of_label(&object.label), colour::of_track)
+    object.track.map_or_else(|| colour::of_label(&object.label), colour::of_track)
 }
 
 /// The pixels of a box, rounded at its corners; none for a box without extent, or that is not a number.
@@ -67,25 +57,9 @@ fn outline(canvas: &mut Canvas<'_>, area: Area, line: i32, colours: &ColourModel
     }
     canvas.fill(Area { y1: y0 + line, ..area }, ink);
     canvas.fill(Area { y0: y1 - line, ..area }, ink);
-    let between = Area {
-        y0: y0 + line,
-        y1: y1 - line,
-        ..area
-    };
-    canvas.fill(
-        Area {
-            x1: x0 + line,
-            ..between
-        },
-        ink,
-    );
-    canvas.fill(
-        Area {
-            x0: x1 - line,
-            ..between
-        },
-        ink,
-    );
+    let between = Area { y0: y0 + line, y1: y1 - line, ..area };
+    canvas.fill(Area { x1: x0 + line, ..between }, ink);
+    canvas.fill(Area { x0: x1 - line, ..between }, ink);
 }
 
 /// A plate in the object's colour with black text on it, wholly inside the frame where the frame is large enough.
@@ -104,13 +78,7 @@ fn label(
     let size = (face.width(&text) + 2 * margin, face.height());
     let plate = place(area, size, canvas.area(), plates, boxes);
     canvas.fill(plate, colours.ink(colour));
-    face.draw(
-        canvas,
-        plate.x0 + margin,
-        plate.y0 + face.ascent(),
-        &text,
-        colours.ink(BLACK),
-    );
+    face.draw(canvas, plate.x0 + margin, plate.y0 + face.ascent(), &text, colours.ink(BLACK));
     plate
 }
 
@@ -120,22 +88,14 @@ fn place(area: Area, (width, height): (i32, i32), frame: Area, plates: &[Area], 
     let at = |(x0, y0): (i32, i32)| {
         let x0 = x0.min(frame.x1 - width).max(frame.x0);
         let y0 = y0.min(frame.y1 - height).max(frame.y0);
-        Area {
-            x0,
-            y0,
-            x1: x0 + width,
-            y1: y0 + height,
-        }
+        Area { x0, y0, x1: x0 + width, y1: y0 + height }
     };
     let hidden = |plate: &Area| -> i64 {
         let overlap = |others: &[Area]| -> i64 { others.iter().map(|other| plate.intersection(other).size()).sum() };
         8 * overlap(plates) + overlap(boxes)
     };
     let rows = [area.y0 - height, area.y1, area.y0, area.y1 - height];
-    let places = rows
-        .into_iter()
-        .flat_map(|y0| [(area.x0, y0), (area.x1 - width, y0)])
-        .map(at);
+    let places = rows.into_iter().flat_map(|y0| [(area.x0, y0), (area.x1 - width, y0)]).map(at);
     places.min_by_key(hidden).unwrap_or_else(|| at((area.x0, area.y0)))
 }
 
@@ -144,28 +104,12 @@ mod tests {
     use super::super::testing::{ALL, Frame, RGB};
     use super::*;
 
-    const STYLE: Style = Style {
-        labels: true,
-        confidence: true,
-        ids: true,
-        line_width: 0,
-        font_size: 0,
-    };
-    const MODEL: ColourModel = ColourModel::Rgb {
-        offset: [0.0; 3],
-        scale: [255.0; 3],
-    };
+    const STYLE: Style = Style { labels: true, confidence: true, ids: true, line_width: 0, font_size: 0 };
+    const MODEL: ColourModel = ColourModel::Rgb { offset: [0.0; 3], scale: [255.0; 3] };
 
     fn object(x: f32, y: f32, w: f32, h: f32) -> Object {
         let rect = Rect { x, y, w, h };
-        Object {
-            id: 1,
-            parent: None,
-            label: "person".into(),
-            confidence: 0.875,
-            rect,
-            track: None,
-        }
+        Object { id: 1, parent: None, label: "person".into(), confidence: 0.875, rect, track: None }
     }
 
     fn draw_on(frame: &mut Frame, objects: &[Object], style: &Style) {
@@ -176,13 +120,7 @@ mod tests {
     #[test]
     fn a_box_is_its_outline_and_nothing_inside() {
         let mut frame = Frame::new(100, 100, RGB);
-        let style = Style {
-            labels: false,
-            confidence: false,
-            ids: false,
-            line_width: 2,
-            ..STYLE
-        };
+        let style = Style { labels: false, confidence: false, ids: false, line_width: 2, ..STYLE };
         draw_on(&mut frame, &[object(10.0, 20.0, 30.0, 40.0)], &style);
         let colour = colour::of_label("person");
         for y in 0..100 {
@@ -196,98 +134,28 @@ mod tests {
 
     #[test]
     fn labels_stay_in_the_frame_wherever_the_box_is() {
-        let frame = Area {
-            x0: 0,
-            y0: 0,
-            x1: 200,
-            y1: 100,
-        };
+        let frame = Area { x0: 0, y0: 0, x1: 200, y1: 100 };
         for (x0, y0) in [(-50, -50), (0, 0), (180, 90), (-50, 95), (190, -20), (50, 40)] {
-            let area = Area {
-                x0,
-                y0,
-                x1: x0 + 60,
-                y1: y0 + 70,
-            };
+            let area = Area { x0, y0, x1: x0 + 60, y1: y0 + 70 };
             let plate = place(area, (80, 15), frame, &[], &[area]);
             assert_eq!(plate.intersection(&frame), plate, "box at {x0},{y0}");
         }
-        let all = Area {
-            x0: 0,
-            y0: -9,
-            x1: 200,
-            y1: 300,
-        };
-        assert_eq!(
-            place(all, (80, 15), frame, &[], &[all]),
-            Area {
-                x0: 0,
-                y0: 0,
-                x1: 80,
-                y1: 15
-            }
-        );
+        let all = Area { x0: 0, y0: -9, x1: 200, y1: 300 };
+        assert_eq!(place(all, (80, 15), frame, &[], &[all]), Area { x0: 0, y0: 0, x1: 80, y1: 15 });
     }
 
     #[test]
     fn labels_avoid_each_other_and_the_boxes() {
-        let frame = Area {
-            x0: 0,
-            y0: 0,
-            x1: 200,
-            y1: 100,
-        };
-        let area = Area {
-            x0: 80,
-            y0: 30,
-            x1: 120,
-            y1: 70,
-        };
+        let frame = Area { x0: 0, y0: 0, x1: 200, y1: 100 };
+        let area = Area { x0: 80, y0: 30, x1: 120, y1: 70 };
         let first = place(area, (50, 12), frame, &[], &[area]);
-        assert_eq!(
-            first,
-            Area {
-                x0: 80,
-                y0: 18,
-                x1: 130,
-                y1: 30
-            },
-            "above"
-        );
-        let above = Area {
-            x0: 85,
-            y0: 0,
-            x1: 200,
-            y1: 30,
-        };
+        assert_eq!(first, Area { x0: 80, y0: 18, x1: 130, y1: 30 }, "above");
+        let above = Area { x0: 85, y0: 0, x1: 200, y1: 30 };
         let second = place(area, (50, 12), frame, &[first], &[area, above]);
-        assert_eq!(
-            second,
-            Area {
-                x0: 80,
-                y0: 70,
-                x1: 130,
-                y1: 82
-            },
-            "below"
-        );
-        let below = Area {
-            x0: 121,
-            y0: 60,
-            x1: 200,
-            y1: 100,
-        };
+        assert_eq!(second, Area { x0: 80, y0: 70, x1: 130, y1: 82 }, "below");
+        let below = Area { x0: 121, y0: 60, x1: 200, y1: 100 };
         let third = place(area, (50, 12), frame, &[first], &[area, above, below]);
-        assert_eq!(
-            third,
-            Area {
-                x0: 70,
-                y0: 70,
-                x1: 120,
-                y1: 82
-            },
-            "below, flush right"
-        );
+        assert_eq!(third, Area { x0: 70, y0: 70, x1: 120, y1: 82 }, "below, flush right");
     }
 
     #[test]
@@ -304,10 +172,7 @@ mod tests {
             object(-10.0, -10.0, 12.0, 12.0),
             object(1e9, 1e9, 3.0, 3.0),
             object(0.4, 0.4, 0.3, 0.3),
-            Object {
-                label: "an exceedingly long label\n".repeat(20),
-                ..object(0.0, 0.0, 9.0, 9.0)
-            },
+            Object { label: "an exceedingly long label\n".repeat(20), ..object(0.0, 0.0, 9.0, 9.0) },
         ];
         for layout in ALL {
             for (width, height) in [(1, 1), (1, 7), (3, 1), (5, 5), (33, 17), (64, 64)] {

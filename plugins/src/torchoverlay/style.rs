@@ -38,11 +38,7 @@ impl Style {
         let id = object.track.filter(|_| self.ids).map(|track| format!("#{track}"));
         let confidence =
             (self.confidence && object.confidence.is_finite()).then(|| format!("{:.2}", object.confidence));
-        [label, id, confidence]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" ")
+        [label, id, confidence].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -52,51 +48,20 @@ mod tests {
 
     use super::*;
 
-    const STYLE: Style = Style {
-        labels: true,
-        confidence: true,
-        ids: true,
-        line_width: 0,
-        font_size: 0,
-    };
+    const STYLE: Style = Style { labels: true, confidence: true, ids: true, line_width: 0, font_size: 0 };
 
     #[test]
     fn text_says_what_it_is_asked_to() {
         let rect = Rect::default();
-        let found = Object {
-            id: 1,
-            parent: None,
-            label: "person".into(),
-            confidence: 0.875,
-            rect,
-            track: None,
-        };
+        let found = Object { id: 1, parent: None, label: "person".into(), confidence: 0.875, rect, track: None };
         assert_eq!(STYLE.text(&found), "person 0.88");
-        let tracked = Object {
-            track: Some(12),
-            ..found
-        };
+        let tracked = Object { track: Some(12), ..found };
         assert_eq!(STYLE.text(&tracked), "person #12 0.88");
-        let number_only = Style {
-            labels: false,
-            ids: false,
-            ..STYLE
-        };
+        let number_only = Style { labels: false, ids: false, ..STYLE };
         assert_eq!(number_only.text(&tracked), "0.88");
-        let nothing = Style {
-            labels: false,
-            confidence: false,
-            ids: false,
-            ..STYLE
-        };
+        let nothing = Style { labels: false, confidence: false, ids: false, ..STYLE };
         assert_eq!(nothing.text(&tracked), "");
-        assert_eq!(
-            STYLE.text(&Object {
-                confidence: f64::NAN,
-                ..tracked
-            }),
-            "person #12"
-        );
+        assert_eq!(STYLE.text(&Object { confidence: f64::NAN, ..tracked }), "person #12");
     }
 
     #[test]
@@ -106,11 +71,7 @@ mod tests {
         assert_eq!(sizes(1280, 720), (3, 16));
         assert_eq!(sizes(1080, 1920), (4, 24));
         assert_eq!(sizes(3840, 2160), (9, 48));
-        let set = Style {
-            line_width: 5,
-            font_size: 30,
-            ..STYLE
-        };
+        let set = Style { line_width: 5, font_size: 30, ..STYLE };
         assert_eq!((set.line_width(320, 240), set.font_size(320, 240)), (5, 30));
     }
 }

@@ -21,13 +21,7 @@ impl Frame {
     pub fn new(width: i32, height: i32, layout: &[ComponentLayout]) -> Self {
         let components: Vec<Component> = layout
             .iter()
-            .map(|&(plane, offset, step, sub_x, sub_y)| Component {
-                plane,
-                offset,
-                step,
-                sub_x,
-                sub_y,
-            })
+            .map(|&(plane, offset, step, sub_x, sub_y)| Component { plane, offset, step, sub_x, sub_y })
             .collect();
         let mut strides = [0; 4];
         let mut rows = [0; 4];
@@ -44,28 +38,13 @@ impl Frame {
                 }
             }
         }
-        Frame {
-            width,
-            height,
-            components,
-            strides,
-            data,
-        }
+        Frame { width, height, components, strides, data }
     }
 
     pub fn canvas(&mut self) -> Canvas<'_> {
-        let mut planes = self
-            .data
-            .iter_mut()
-            .zip(self.strides)
-            .map(|(data, stride)| Plane { data, stride });
+        let mut planes = self.data.iter_mut().zip(self.strides).map(|(data, stride)| Plane { data, stride });
         let planes = std::array::from_fn(|_| planes.next().unwrap());
-        Canvas {
-            width: self.width,
-            height: self.height,
-            components: &self.components,
-            planes,
-        }
+        Canvas { width: self.width, height: self.height, components: &self.components, planes }
     }
 
     /// The sample that serves pixel `(x, y)`.

@@ -38,13 +38,8 @@ impl Typeface {
         let font = FontRef::new(FONT).ok()?;
         let em = Size::new(size as f32);
         // Unhinted text is less crisp, no more.
-        let hinting = HintingInstance::new(
-            &font.outline_glyphs(),
-            em,
-            LocationRef::default(),
-            HintingOptions::default(),
-        )
-        .ok();
+        let hinting =
+            HintingInstance::new(&font.outline_glyphs(), em, LocationRef::default(), HintingOptions::default()).ok();
         let metrics = font.metrics(em, LocationRef::default());
         Some(Typeface {
             hinting,
@@ -118,51 +113,27 @@ impl Typeface {
         let em = Size::new(self.size as f32);
         let linear_advance = self.font.glyph_metrics(em, LocationRef::default()).advance_width(id);
         let Some(outline) = self.font.outline_glyphs().get(id) else {
-            return Glyph {
-                advance: linear_advance.unwrap_or(0.0).round() as i32,
-                ..Glyph::default()
-            };
+            return Glyph { advance: linear_advance.unwrap_or(0.0).round() as i32, ..Glyph::default() };
         };
         let settings = match &self.hinting {
             Some(instance) => DrawSettings::hinted(instance, false),
             None => DrawSettings::unhinted(em, LocationRef::default()),
         };
         let mut pen = Pen(PathBuilder::new());
-        let hinted_advance = outline
-            .draw(settings, &mut pen)
-            .ok()
-            .and_then(|metrics| metrics.advance_width);
+        let hinted_advance = outline.draw(settings, &mut pen).ok().and_then(|metrics| metrics.advance_width);
         let advance = hinted_advance.or(linear_advance).unwrap_or(0.0).round() as i32;
         let Some(path) = pen.0.finish() else {
-            return Glyph {
-                advance,
-                ..Glyph::default()
-            };
+            return Glyph { advance, ..Glyph::default() };
         };
         let bounds = path.bounds();
         let (left, top) = (bounds.left().floor(), bounds.top().floor());
-        let (width, height) = (
-            (bounds.right().ceil() - left) as u32,
-            (bounds.bottom().ceil() - top) as u32,
-        );
+        let (width, height) = ((bounds.right().ceil() - left) as u32, (bounds.bottom().ceil() - top) as u32);
         let Some(mut mask) = Mask::new(width, height) else {
-            return Glyph {
-                advance,
-                ..Glyph::default()
-            };
+            return Glyph { advance, ..Glyph::default() };
         };
         mask.fill_path(&path, FillRule::Winding, true, Transform::from_translate(-left, -top));
-        let stamp = Stamp {
-            width: width as usize,
-            height: height as usize,
-            coverage: mask.take(),
-        };
-        Glyph {
-            stamp,
-            left: left as i32,
-            top: -top as i32,
-            advance,
-        }
+        let stamp = Stamp { width: width as usize, height: height as usize, coverage: mask.take() };
+        Glyph { stamp, left: left as i32, top: -top as i32, advance }
     }
 }
 
@@ -210,13 +181,7 @@ mod tests {
     fn missing_glyphs_and_control_characters_are_drawn_as_something() {
         let mut face = Typeface::new(16).unwrap();
         let mut frame = Frame::new(200, 30, GRAY);
-        face.draw(
-            &mut frame.canvas(),
-            2,
-            20,
-            "行人\u{1F600}\n\t\0\u{10FFFF}",
-            [255, 0, 0, 255],
-        );
+        face.draw(&mut frame.canvas(), 2, 20, "行人\u{1F600}\n\t\0\u{10FFFF}", [255, 0, 0, 255]);
         assert!(face.width("行") > 0);
         assert!(frame.padding_is_untouched());
         assert!(frame.data[0].iter().any(|v| *v > 200), "boxes for what the font lacks");

@@ -21,10 +21,7 @@ pub fn write(video: &Path, frames: u64, sheet: &Path) -> Result<()> {
     ))?
     .downcast::<gst::Pipeline>()
     .map_err(|_| anyhow!("the description is a pipeline"))?;
-    let sink = pipeline
-        .by_name("frames")
-        .and_downcast::<gst_app::AppSink>()
-        .context("frames is an appsink")?;
+    let sink = pipeline.by_name("frames").and_downcast::<gst_app::AppSink>().context("frames is an appsink")?;
     pipeline.set_state(gst::State::Playing)?;
     let cells = pick(&sink, frames);
     pipeline.set_state(gst::State::Null)?;
@@ -34,16 +31,9 @@ pub fn write(video: &Path, frames: u64, sheet: &Path) -> Result<()> {
     let mut picture = RgbImage::new(CELL_WIDTH * COLUMNS as u32, height * ROWS as u32);
     for (index, cell) in (0..).zip(&cells) {
         let (column, row) = (index % COLUMNS as i64, index / COLUMNS as i64);
-        image::imageops::replace(
-            &mut picture,
-            cell,
-            column * i64::from(CELL_WIDTH),
-            row * i64::from(height),
-        );
+        image::imageops::replace(&mut picture, cell, column * i64::from(CELL_WIDTH), row * i64::from(height));
     }
-    picture
-        .save(sheet)
-        .with_context(|| format!("cannot write {}", sheet.display()))
+    picture.save(sheet).with_context(|| format!("cannot write {}", sheet.display()))
 }
 
 /// The frames in the middle of nine equal parts.
@@ -66,11 +56,6 @@ fn to_image(sample: &gst::Sample) -> Result<RgbImage> {
     let buffer = sample.buffer().context("a sample has a buffer")?;
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)?;
     let (row, stride) = (info.width() as usize * 3, frame.plane_stride()[0] as usize);
-    let pixels = frame
-        .plane_data(0)?
-        .chunks(stride)
-        .flat_map(|line| &line[..row])
-        .copied()
-        .collect();
+    let pixels = frame.plane_data(0)?.chunks(stride).flat_map(|line| &line[..row]).copied().collect();
     RgbImage::from_raw(info.width(), info.height(), pixels).context("the frame has all its rows")
 }

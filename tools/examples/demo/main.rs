@@ -63,12 +63,7 @@ fn demo(args: Args) -> Result<()> {
     let sheet = args.out.join("out.png");
     contact_sheet::write(&video, frames, &sheet)?;
     println!("{}", summary::Summary::read(&found)?.report(frames, elapsed, &stats));
-    println!(
-        "written    {}, {}, {}",
-        video.display(),
-        found.display(),
-        sheet.display()
-    );
+    println!("written    {}, {}, {}", video.display(), found.display(), sheet.display());
     Ok(())
 }
 
@@ -156,11 +151,7 @@ fn run(pipeline: &gst::Pipeline, seconds: Option<u64>) -> Result<()> {
 
     pipeline.set_state(gst::State::Playing).map(drop).or_else(|error| {
         // The reason is on the bus, and the loop below tells it.
-        if pipeline.bus().is_some_and(|bus| bus.have_pending()) {
-            Ok(())
-        } else {
-            Err(error)
-        }
+        if pipeline.bus().is_some_and(|bus| bus.have_pending()) { Ok(()) } else { Err(error) }
     })?;
     main_loop.run();
     bar.finish_and_clear();

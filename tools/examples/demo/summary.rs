@@ -24,10 +24,7 @@ impl Summary {
             let frame: Value =
                 serde_json::from_str(&line?).with_context(|| format!("{}, line {}", path.display(), number + 1))?;
             for object in frame["objects"].as_array().into_iter().flatten() {
-                *summary
-                    .boxes
-                    .entry(object["label"].as_str().unwrap_or("without a label").into())
-                    .or_default() += 1;
+                *summary.boxes.entry(object["label"].as_str().unwrap_or("without a label").into()).or_default() += 1;
                 summary.tracks.extend(object["track"].as_u64());
             }
         }
@@ -36,22 +33,10 @@ impl Summary {
 
     /// The text that the demo ends with. `elapsed` is from the first frame to the last.
     pub fn report(&self, frames: u64, elapsed: Duration, stats: &gst::Structure) -> String {
-        let boxes: Vec<_> = self
-            .boxes
-            .iter()
-            .map(|(label, count)| format!("{label} {count}"))
-            .collect();
-        let boxes = if boxes.is_empty() {
-            "none".into()
-        } else {
-            boxes.join(", ")
-        };
+        let boxes: Vec<_> = self.boxes.iter().map(|(label, count)| format!("{label} {count}")).collect();
+        let boxes = if boxes.is_empty() { "none".into() } else { boxes.join(", ") };
         let seconds = elapsed.as_secs_f64();
-        let rate = if seconds > 0.0 {
-            frames.saturating_sub(1) as f64 / seconds
-        } else {
-            0.0
-        };
+        let rate = if seconds > 0.0 { frames.saturating_sub(1) as f64 / seconds } else { 0.0 };
         let text = |field| field_text(stats, field);
         format!(
             "frames     {frames} in {seconds:.1} s, {rate:.1} a second, decoding, drawing and encoding included\n\
@@ -72,16 +57,9 @@ impl Summary {
 
 fn field_text(stats: &gst::Structure, field: &str) -> String {
     match stats.value(field) {
-        Ok(value) => value
-            .get::<f64>()
-            .map(|number| format!("{number:.1}"))
-            .unwrap_or_else(|_| {
-                value
-                    .get::<String>()
-                    .ok()
-                    .or_else(|| value.transform::<String>().ok()?.get().ok())
-                    .unwrap_or("?".into())
-            }),
+        Ok(value) => value.get::<f64>().map(|number| format!("{number:.1}")).unwrap_or_else(|_| {
+            value.get::<String>().ok().or_else(|| value.transform::<String>().ok()?.get().ok()).unwrap_or("?".into())
+        }),
         Err(_) => "?".into(),
     }
 }

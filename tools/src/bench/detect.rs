@@ -48,7 +48,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let element =
         format!("torchdetect model-file=\"{}\" device={} precision={}", args.model, args.device, args.precision);
     println!("{} ({}x{}) on {}: {}", args.model, spec.width, spec.height, model.device(), engine.describe());
-    println!("frames {} of {}, {} a measurement, median of {}", args.size, args.clip.display(), args.frames, args.rounds);
+    println!(
+        "frames {} of {}, {} a measurement, median of {}",
+        args.size,
+        args.clip.display(),
+        args.frames,
+        args.rounds
+    );
 
     // In turns, so that whatever else the machine does falls on all alike.
     let mut rates = vec![Vec::new(); STREAMS.len() + 2];

@@ -28,7 +28,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         if done == SETTLED || done % 4_000 == 0 || done == total {
             let now = resident().unwrap_or(0);
             let settled = *settled.get_or_insert(now);
-            println!("{done:>7} frames   {:8.1} MiB   {:+6.2} %", mib(now), 100.0 * (now as f64 / settled as f64 - 1.0));
+            println!(
+                "{done:>7} frames   {:8.1} MiB   {:+6.2} %",
+                mib(now),
+                100.0 * (now as f64 / settled as f64 - 1.0)
+            );
         }
     })
 }

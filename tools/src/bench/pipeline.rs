@@ -19,7 +19,8 @@ impl Frames {
             "filesrc name=file ! decodebin ! videoconvertscale ! \
              video/x-raw,format=I420,width={width},height={height} ! appsink name=sink sync=false"
         );
-        let pipeline = gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+        let pipeline =
+            gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
         let file = pipeline.by_name("file").context("the source is there")?;
         file.set_property("location", clip.to_str().context("the clip's name is not text")?);
         let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
@@ -88,7 +89,8 @@ impl Run {
             "appsrc name=source format=time block=true max-buffers=4 max-bytes=0 max-time=0 ! {element} ! \
              fakesink name=sink sync=false"
         );
-        let pipeline = gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+        let pipeline =
+            gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
         let source = pipeline.by_name("source").and_downcast::<gst_app::AppSrc>().context("the source is there")?;
         let sink = pipeline.by_name("sink").context("the sink is there")?;
         source.set_caps(Some(&frames.caps));
@@ -125,7 +127,9 @@ impl Run {
     fn error(&self, wait: gst::ClockTime) -> Option<String> {
         let message = self.pipeline.bus()?.timed_pop_filtered(wait, &[gst::MessageType::Error])?;
         match message.view() {
-            gst::MessageView::Error(error) => Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default())),
+            gst::MessageView::Error(error) => {
+                Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default()))
+            }
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use gst_torch_models::data::labels::{self, ClassMap, IgnoreSpan, Labelled};
 use gst_torch_models::data::picture::Picture;
 use gst_torch_models::data::{Object, Truth};

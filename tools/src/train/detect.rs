@@ -18,7 +18,7 @@ use super::batches::{Batch, Batches, Request};
 use super::card::{self, Trained};
 use super::checkpoint::{self, Progress};
 use super::dataset::Dataset;
-use super::score::{as_input, score};
+use super::score::{as_input, calibrate, score};
 
 /// Pictures in memory at most: frames are kept as they were decoded, so that every epoch cuts them anew.
 const MEMORY: usize = 5 << 30;
@@ -164,6 +164,8 @@ impl<'a> Run<'a> {
         if report.is_none() && !val.samples.is_empty() {
             report = Some(self.score(val)?);
         }
+        // After the checkpoint: what is resumed is the network as it was trained.
+        calibrate(&mut self.average, val, self.args.size, self.args.precision.kind(), self.args.labels.len())?;
         self.write(report)
     }
 

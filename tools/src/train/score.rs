@@ -6,11 +6,12 @@ use gst_torch_models::boxes::{Detection, Rect};
 use gst_torch_models::data::Truth;
 use gst_torch_models::data::augment::letterbox;
 use gst_torch_models::data::picture::Picture;
+use gst_torch_models::detect::calibrate;
 use gst_torch_models::detect::decode::Params;
 use gst_torch_models::detect::maps;
 use gst_torch_models::detect::network::DetectNet;
 use gst_torch_models::detect::nms::{Candidate, Classes, suppress};
-use gst_torch_models::metrics::ap::{Report, average_precision};
+use gst_torch_models::metrics::ap::{Report, average_precision, judge};
 use tch::{Kind, Tensor};
 
 use super::dataset::Dataset;
@@ -24,6 +25,27 @@ pub fn score(network: &DetectNet, val: &Dataset, size: (usize, usize), kind: Kin
     let found = val.samples.iter().map(|sample| detect(network, &sample.picture, size, kind));
     let found = found.collect::<Result<Vec<_>>>()?;
     Ok(average_precision(&val.truths(), &found, classes, 0.5))
+}
+
+/// Folds into `network` what makes its confidences the fraction of boxes that are right on `val`, class by class. Classes
+/// that `val` says too little about stay as they are.
+pub fn calibrate(
+    network: &mut DetectNet,
+    val: &Dataset,
+    size: (usize, usize),
+    kind: Kind,
+    classes: usize,
+) -> Result<()> {
+    let found = val.samples.iter().map(|sample| detect(network, &sample.picture, size, kind));
+    let found = found.collect::<Result<Vec<_>>>()?;
+    for class in 0..classes {
+        let (judged, _) = judge(&val.truths(), &found, class, 0.5);
+        if let Some(scaling) = calibrate::fit(&judged) {
+            println!("confidences of class {class}: logits times {:.2}, plus {:.2}", scaling.slope, scaling.shift);
+            network.rescale(class as i64, scaling)?;
+        }
+    }
+    Ok(())
 }
 
 /// The boxes of one picture, in its own pixels.

@@ -46,11 +46,7 @@ pub fn packed(table: &Table, size: (usize, usize), params: &Params) -> Option<Ve
     let chosen = table.columns == 6 && table.iter().all(|row| row[5].fract() == 0.0);
     let mut found = Vec::new();
     for row in table.iter() {
-        let pick = if chosen {
-            Some((row[5].max(0.0) as usize, row[4]))
-        } else {
-            best(row[4..].iter().copied())
-        };
+        let pick = if chosen { Some((row[5].max(0.0) as usize, row[4])) } else { best(row[4..].iter().copied()) };
         if let Some((class, score)) = pick.filter(|(_, score)| *score > params.confidence) {
             found.push(candidate(row, size, class, score));
         }

@@ -31,11 +31,7 @@ pub struct Params {
 /// The defaults of design.md's `class-confidence-threshold`, `iou-threshold` and `max-detections`.
 impl Default for Params {
     fn default() -> Self {
-        Params {
-            confidence: 0.4,
-            iou: 0.7,
-            max_detections: 100,
-        }
+        Params { confidence: 0.4, iou: 0.7, max_detections: 100 }
     }
 }
 

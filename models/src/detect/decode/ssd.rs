@@ -12,17 +12,9 @@ pub fn decode(scores: &Table, boxes: &Table, hints: &Hints, params: &Params) -> 
     let first = if background_is_named { 1 } else { 0 };
     let mut found = Vec::new();
     for (scores, place) in scores.iter().zip(boxes.iter()) {
-        for (class, score) in scores[1..]
-            .iter()
-            .enumerate()
-            .filter(|(_, score)| **score > params.confidence)
-        {
+        for (class, score) in scores[1..].iter().enumerate().filter(|(_, score)| **score > params.confidence) {
             let corners = [place[0] * width, place[1] * height, place[2] * width, place[3] * height];
-            found.push(Candidate {
-                corners,
-                class: class + first,
-                score: *score,
-            });
+            found.push(Candidate { corners, class: class + first, score: *score });
         }
     }
     found

@@ -7,11 +7,7 @@ use super::*;
 const SIZE: (usize, usize) = (64, 32);
 
 fn hints(classes: usize) -> Hints {
-    Hints {
-        classes,
-        size: SIZE,
-        ..Hints::default()
-    }
+    Hints { classes, size: SIZE, ..Hints::default() }
 }
 
 /// A `(1, rows, columns)` tensor.
@@ -33,12 +29,7 @@ fn corners(found: &Detection) -> [f32; 4] {
 }
 
 fn named(entries: Vec<(&str, Tensor)>) -> Outputs {
-    Outputs(
-        entries
-            .into_iter()
-            .map(|(name, tensor)| (name.to_owned(), tensor))
-            .collect(),
-    )
+    Outputs(entries.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect())
 }
 
 fn pair(a: Tensor, b: Tensor) -> Outputs {
@@ -79,11 +70,8 @@ fn yolov8_is_the_same_turned_round_and_crosses_blocks() {
 
 #[test]
 fn yolov8_suppresses_within_a_class() {
-    let boxes = table(&[
-        [20.0, 10.0, 8.0, 4.0, 0.9, 0.0],
-        [20.5, 10.0, 8.0, 4.0, 0.8, 0.0],
-        [20.0, 10.0, 8.0, 4.0, 0.0, 0.7],
-    ]);
+    let boxes =
+        table(&[[20.0, 10.0, 8.0, 4.0, 0.9, 0.0], [20.5, 10.0, 8.0, 4.0, 0.8, 0.0], [20.0, 10.0, 8.0, 4.0, 0.0, 0.7]]);
     let found = run(Layout::YoloV8, &Outputs::single(boxes.transpose(1, 2)));
     assert_eq!(found.iter().map(|d| d.class).collect::<Vec<_>>(), [0, 1]);
 }
@@ -112,9 +100,7 @@ fn yolox_adds_cells_and_takes_exponentials() {
 fn detr_leaves_out_no_object_and_scales_the_boxes() {
     let logits = table(&[[0.0, 3.0, 0.0], [0.0, 0.0, 9.0], [1000.0, -1000.0, 0.0]]);
     let boxes = table(&[[0.5, 0.5, 0.25, 0.5], [0.5; 4], [0.25, 0.5, 0.5, 1.0]]);
-    let layout = Layout::Detr {
-        activation: Activation::Softmax,
-    };
+    let layout = Layout::Detr { activation: Activation::Softmax };
     for outputs in [
         pair(logits.shallow_clone(), boxes.shallow_clone()),
         pair(boxes.shallow_clone(), logits.shallow_clone()),
@@ -135,23 +121,15 @@ fn detr_leaves_out_no_object_and_scales_the_boxes() {
 
 #[test]
 fn sigmoid_queries_may_give_two_boxes() {
-    let layout = Layout::Detr {
-        activation: Activation::Sigmoid,
-    };
+    let layout = Layout::Detr { activation: Activation::Sigmoid };
     let found = run(layout, &pair(table(&[[1.0, 2.0]]), table(&[[0.5, 0.5, 0.5, 0.5]])));
     assert_eq!(found.iter().map(|d| d.class).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[test]
 fn rtdetr_comes_in_both_of_its_forms() {
-    let scores = run(
-        Layout::RtDetr,
-        &Outputs::single(table(&[[0.5, 0.5, 0.5, 0.5, 0.2, 0.7]])),
-    );
-    let chosen = run(
-        Layout::RtDetr,
-        &Outputs::single(table(&[[0.5, 0.5, 0.5, 0.5, 0.7, 1.0]])),
-    );
+    let scores = run(Layout::RtDetr, &Outputs::single(table(&[[0.5, 0.5, 0.5, 0.5, 0.2, 0.7]])));
+    let chosen = run(Layout::RtDetr, &Outputs::single(table(&[[0.5, 0.5, 0.5, 0.5, 0.7, 1.0]])));
     assert_eq!(scores, chosen);
     assert_eq!((corners(&scores[0]), scores[0].class), ([16.0, 8.0, 48.0, 24.0], 1));
 }
@@ -170,10 +148,7 @@ fn ssd_skips_the_background_and_keeps_every_class_above() {
 #[test]
 fn torchvision_keeps_its_labels() {
     let outputs = named(vec![
-        (
-            "boxes",
-            Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0, 0.0, 0.0, 9.0, 9.0]).view([2, 4]),
-        ),
+        ("boxes", Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0, 0.0, 0.0, 9.0, 9.0]).view([2, 4])),
         ("labels", Tensor::from_slice(&[90i64, 1])),
         ("scores", Tensor::from_slice(&[0.9f32, 0.1])),
     ]);
@@ -198,25 +173,13 @@ fn our_own_maps_are_suppressed() {
 #[test]
 fn shapes_of_no_detector_are_refused_and_named() {
     let odd = || -> Vec<Outputs> {
-        let mut all = vec![
-            Outputs(Vec::new()),
-            Outputs::single(Tensor::new()),
-            Outputs::single(Tensor::from(1.0f32)),
-        ];
+        let mut all = vec![Outputs(Vec::new()), Outputs::single(Tensor::new()), Outputs::single(Tensor::from(1.0f32))];
         for shape in [&[1, 3][..], &[1, 3, 3], &[2, 84, 21], &[1, 2, 3, 4], &[1, 3, 0], &[0]] {
             all.push(Outputs::single(zeros(shape)));
         }
         all.push(pair(zeros(&[1, 3, 2]), zeros(&[1, 4, 4])));
-        all.push(named(vec![
-            ("boxes", zeros(&[2, 4])),
-            ("labels", zeros(&[3])),
-            ("scores", zeros(&[2])),
-        ]));
-        all.push(named(vec![
-            ("boxes", Tensor::new()),
-            ("labels", Tensor::new()),
-            ("scores", Tensor::new()),
-        ]));
+        all.push(named(vec![("boxes", zeros(&[2, 4])), ("labels", zeros(&[3])), ("scores", zeros(&[2]))]));
+        all.push(named(vec![("boxes", Tensor::new()), ("labels", Tensor::new()), ("scores", Tensor::new())]));
         all
     };
     for layout in Layout::ALL {
@@ -228,16 +191,8 @@ fn shapes_of_no_detector_are_refused_and_named() {
             }
         }
     }
-    let error = decode(
-        Layout::YoloV5,
-        &Outputs::single(zeros(&[1, 3, 5])),
-        &hints(0),
-        &Params::default(),
-    );
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "output layout 'yolov5' expects (1, N, 5 + classes), found (1, 3, 5)"
-    );
+    let error = decode(Layout::YoloV5, &Outputs::single(zeros(&[1, 3, 5])), &hints(0), &Params::default());
+    assert_eq!(error.unwrap_err().to_string(), "output layout 'yolov5' expects (1, N, 5 + classes), found (1, 3, 5)");
 }
 
 #[test]
@@ -249,36 +204,19 @@ fn nan_infinite_and_huge_numbers_give_no_panic_and_no_broken_box() {
             (Layout::YoloV8, Outputs::single(fill(&[1, 6, 9]))),
             (Layout::EndToEnd, Outputs::single(fill(&[1, 9, 6]))),
             (Layout::Yolox, Outputs::single(fill(&[1, 42, 7]))),
-            (
-                Layout::Detr {
-                    activation: Activation::Softmax,
-                },
-                pair(fill(&[1, 9, 3]), fill(&[1, 9, 4])),
-            ),
-            (
-                Layout::Detr {
-                    activation: Activation::Sigmoid,
-                },
-                pair(fill(&[1, 9, 3]), fill(&[1, 9, 4])),
-            ),
+            (Layout::Detr { activation: Activation::Softmax }, pair(fill(&[1, 9, 3]), fill(&[1, 9, 4]))),
+            (Layout::Detr { activation: Activation::Sigmoid }, pair(fill(&[1, 9, 3]), fill(&[1, 9, 4]))),
             (Layout::RtDetr, Outputs::single(fill(&[1, 9, 6]))),
             (Layout::Ssd, pair(fill(&[1, 9, 3]), fill(&[1, 9, 4]))),
             (
                 Layout::Torchvision,
-                named(vec![
-                    ("boxes", fill(&[9, 4])),
-                    ("labels", fill(&[9])),
-                    ("scores", fill(&[9])),
-                ]),
+                named(vec![("boxes", fill(&[9, 4])), ("labels", fill(&[9])), ("scores", fill(&[9]))]),
             ),
             (Layout::Maps, Outputs::single(fill(&[1, 6, 4, 8]))),
         ] {
             for found in run(layout, &outputs) {
                 assert!(found.confidence.is_finite(), "{layout} {value}: {found:?}");
-                assert!(
-                    corners(&found).iter().all(|v| !v.is_nan()),
-                    "{layout} {value}: {found:?}"
-                );
+                assert!(corners(&found).iter().all(|v| !v.is_nan()), "{layout} {value}: {found:?}");
             }
         }
     }
@@ -286,14 +224,9 @@ fn nan_infinite_and_huge_numbers_give_no_panic_and_no_broken_box() {
 
 #[test]
 fn max_detections_keeps_the_most_confident() {
-    let rows: Vec<_> = (0..50)
-        .map(|i| [i as f32, 0.0, i as f32 + 1.0, 1.0, 0.5 + i as f32 / 100.0, 0.0])
-        .collect();
+    let rows: Vec<_> = (0..50).map(|i| [i as f32, 0.0, i as f32 + 1.0, 1.0, 0.5 + i as f32 / 100.0, 0.0]).collect();
     let outputs = Outputs::single(table(&rows));
-    let params = Params {
-        max_detections: 3,
-        ..Params::default()
-    };
+    let params = Params { max_detections: 3, ..Params::default() };
     let found = decode(Layout::EndToEnd, &outputs, &hints(0), &params).unwrap();
     assert_eq!(found.iter().map(|d| d.rect.x).collect::<Vec<_>>(), [49.0, 48.0, 47.0]);
 }

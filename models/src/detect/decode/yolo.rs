@@ -60,15 +60,7 @@ pub fn end_to_end(table: &Table, params: &Params) -> Option<Vec<Candidate>> {
     }
     let found = table.iter().filter(|row| row[4] > params.confidence && row[5] >= 0.0);
     // Float to integer saturates, so that a broken class is a large number, not undefined.
-    Some(
-        found
-            .map(|r| Candidate {
-                corners: [r[0], r[1], r[2], r[3]],
-                class: r[5] as usize,
-                score: r[4],
-            })
-            .collect(),
-    )
+    Some(found.map(|r| Candidate { corners: [r[0], r[1], r[2], r[3]], class: r[5] as usize, score: r[4] }).collect())
 }
 
 /// The first of the highest scores; NaN is none.

@@ -9,9 +9,7 @@ use crate::detect::recognise::cells;
 /// strides 8, 16, 32 (and 64).
 pub fn rows(table: &Table, (width, height): (usize, usize), params: &Params) -> Option<Vec<Candidate>> {
     const PYRAMIDS: [&[usize]; 2] = [&[8, 16, 32], &[8, 16, 32, 64]];
-    let strides = PYRAMIDS
-        .into_iter()
-        .find(|strides| cells(strides, (width, height)) == table.rows)?;
+    let strides = PYRAMIDS.into_iter().find(|strides| cells(strides, (width, height)) == table.rows)?;
     if table.columns < 6 {
         return None;
     }
@@ -25,12 +23,8 @@ pub fn rows(table: &Table, (width, height): (usize, usize), params: &Params) -> 
                 && score > params.confidence
             {
                 let (x, y, stride) = ((cell % across) as f32, (cell / across) as f32, stride as f32);
-                let centre = [
-                    (row[0] + x) * stride,
-                    (row[1] + y) * stride,
-                    row[2].exp() * stride,
-                    row[3].exp() * stride,
-                ];
+                let centre =
+                    [(row[0] + x) * stride, (row[1] + y) * stride, row[2].exp() * stride, row[3].exp() * stride];
                 found.push(Candidate::from_centre(centre, class, score));
             }
         }
