@@ -8,7 +8,9 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let libtorch = match env::var_os("LIBTORCH") {
         Some(path) => PathBuf::from(path),
-        None => panic!("LIBTORCH is not set: run `make setup`, which fetches libtorch and writes .cargo/config.toml for cargo"),
+        None => panic!(
+            "LIBTORCH is not set: run `make setup`, which fetches libtorch and writes .cargo/config.toml for cargo"
+        ),
     };
     let include = libtorch.join("include");
     if !include.join("torch/csrc/jit/api/module.h").exists() {

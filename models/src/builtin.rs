@@ -128,7 +128,8 @@ fn load_weights(store: &mut nn::VarStore, bytes: &[u8]) -> Result<(), String> {
             Dtype::I64 => Kind::Int64,
             other => return Err(format!("tensor '{name}' is of type {other:?}; expected F32, F16, BF16 or I64")),
         };
-        let values = Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|e| format!("tensor '{name}': {e}"))?;
+        let values =
+            Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|e| format!("tensor '{name}': {e}"))?;
         tch::no_grad(|| variable.f_copy_(&values)).map_err(|e| format!("tensor '{name}': {e}"))?;
     }
     Ok(())

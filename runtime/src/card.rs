@@ -100,8 +100,8 @@ impl Card {
     }
 
     pub fn read(path: &Path) -> Result<Card> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::NotFound { path: path.into(), reason: e.to_string() })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|e| Error::NotFound { path: path.into(), reason: e.to_string() })?;
         Self::parse(&text, path)
     }
 
@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_card_says_what_it_says_and_nothing_else() {
-        let text = "task = 'detect'\nlabels = ['person']\n[input]\nsize = [640, 384]\nfit = 'letterbox'\ncolour = 'bgr'";
+        let text =
+            "task = 'detect'\nlabels = ['person']\n[input]\nsize = [640, 384]\nfit = 'letterbox'\ncolour = 'bgr'";
         let card = Card::parse(text, Path::new("x.toml")).unwrap();
         assert_eq!(card.input.size, Some([640, 384]));
         assert_eq!(card.input.colour, Some(Colour::Bgr));

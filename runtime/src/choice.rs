@@ -62,7 +62,9 @@ pub(crate) fn compiler() -> MutexGuard<'static, ()> {
 /// The remembered choice, or a fresh one.
 pub(crate) fn choose(question: &Question) -> Result<Choice> {
     let file = memory_file(question);
-    if let Some(choice) = file.as_ref().and_then(|f| std::fs::read(f).ok()).and_then(|b| serde_json::from_slice(&b).ok()) {
+    if let Some(choice) =
+        file.as_ref().and_then(|f| std::fs::read(f).ok()).and_then(|b| serde_json::from_slice(&b).ok())
+    {
         return Ok(choice);
     }
     let choice = measure(question)?;
@@ -170,9 +172,7 @@ fn on_lane<T: Send + 'static>(
     width: Width,
     f: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    executor
-        .run(width, f)
-        .unwrap_or_else(|reason| Err(Error::Panic { model: question.model.clone(), reason }))
+    executor.run(width, f).unwrap_or_else(|reason| Err(Error::Panic { model: question.model.clone(), reason }))
 }
 
 fn millis(duration: Duration) -> f64 {

@@ -167,7 +167,8 @@ fn open_library(name: &CStr) -> Result<(), String> {
 /// The folder that holds the real libtorch_cpu.so of this process, links followed.
 pub fn libtorch_folder() -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let path = maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|p| p.ends_with("libtorch_cpu.so"))?;
+    let path =
+        maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|p| p.ends_with("libtorch_cpu.so"))?;
     let real = std::fs::canonicalize(path).ok()?;
     real.parent().map(PathBuf::from)
 }

@@ -44,9 +44,9 @@ pub struct Ticket {
 impl Ticket {
     /// Waits for the outputs: on the CPU, contiguous, floating ones in fp32, leading dimension 1 where there was one.
     pub fn wait(self) -> Result<Outputs> {
-        self.receiver
-            .recv()
-            .unwrap_or_else(|_| Err(Error::Panic { model: self.model, reason: "the worker dropped the request".into() }))
+        self.receiver.recv().unwrap_or_else(|_| {
+            Err(Error::Panic { model: self.model, reason: "the worker dropped the request".into() })
+        })
     }
 }
 
@@ -84,7 +84,13 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(model: String, source: Source, device: Device, shape: Shape, choice: Choice) -> Result<Arc<Engine>> {
+    pub(crate) fn new(
+        model: String,
+        source: Source,
+        device: Device,
+        shape: Shape,
+        choice: Choice,
+    ) -> Result<Arc<Engine>> {
         let executor = Executor::of(device);
         let engine = Arc::new(Engine {
             model,
@@ -182,8 +188,9 @@ impl Engine {
     /// The TorchScript archive that runs, fp32.
     pub fn export(&self) -> Result<Vec<u8>> {
         match &self.source {
-            Source::File(path) => std::fs::read(path)
-                .map_err(|e| Error::NotFound { path: path.clone(), reason: e.to_string() }),
+            Source::File(path) => {
+                std::fs::read(path).map_err(|e| Error::NotFound { path: path.clone(), reason: e.to_string() })
+            }
             Source::Network(network) => network
                 .torchscript(self.shape, Precision::Fp32)
                 .map(|archive| archive.to_vec())
@@ -250,7 +257,8 @@ impl Engine {
         let results = halving(inputs.len(), &mut |range| {
             let batch = &inputs[range];
             let run = catch_unwind(AssertUnwindSafe(|| self.run_batch(batch, width)));
-            let result = run.unwrap_or_else(|p| Err(Error::Panic { model: self.model.clone(), reason: panic_message(&*p) }));
+            let result =
+                run.unwrap_or_else(|p| Err(Error::Panic { model: self.model.clone(), reason: panic_message(&*p) }));
             if let Err(error) = &result
                 && batch.len() > 1
                 && retry_in_halves(error)

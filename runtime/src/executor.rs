@@ -159,7 +159,11 @@ impl Executor {
             _ if self.lanes == 1 => Width::Wide,
             Job::Once { width, .. } => *width,
             Job::Drain(queue) => {
-                if queue.prefers_wide(state.jobs.len() + state.running) { Width::Wide } else { Width::Narrow }
+                if queue.prefers_wide(state.jobs.len() + state.running) {
+                    Width::Wide
+                } else {
+                    Width::Narrow
+                }
             }
         }
     }

@@ -120,10 +120,7 @@ impl ModelInfo {
         macro_rules! first {
             ($field:ident, $default:expr) => {{
                 let [a, b, c] = &mut claims;
-                Fact::first(
-                    [(a.0.$field.take(), a.1), (b.0.$field.take(), b.1), (c.0.$field.take(), c.1)],
-                    $default,
-                )
+                Fact::first([(a.0.$field.take(), a.1), (b.0.$field.take(), b.1), (c.0.$field.take(), c.1)], $default)
             }};
         }
         macro_rules! maybe {

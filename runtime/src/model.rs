@@ -132,11 +132,9 @@ impl ModelFile {
     /// An error where the model says that it is made for another task.
     pub fn expect_task(self, wanted: &str) -> Result<Self> {
         match &self.info.task.value {
-            Some(found) if found != wanted => Err(Error::WrongTask {
-                model: self.info.name.clone(),
-                found: found.clone(),
-                wanted: wanted.to_owned(),
-            }),
+            Some(found) if found != wanted => {
+                Err(Error::WrongTask { model: self.info.name.clone(), found: found.clone(), wanted: wanted.to_owned() })
+            }
             _ => Ok(self),
         }
     }
@@ -248,7 +246,10 @@ fn check_pin(card: &Card, card_path: &Path, sha256: &str) -> Result<()> {
     match &card.sha256 {
         Some(pin) if !pin.eq_ignore_ascii_case(sha256) => Err(Error::bad_file(
             card_path,
-            format!("it pins sha256 {pin}, but the file {} has {sha256}", card.weights.as_deref().unwrap_or("beside it")),
+            format!(
+                "it pins sha256 {pin}, but the file {} has {sha256}",
+                card.weights.as_deref().unwrap_or("beside it")
+            ),
         )),
         _ => Ok(()),
     }

@@ -141,9 +141,7 @@ impl Program {
     /// `device` is one.
     pub fn run(&self, input: &Tensor) -> Result<Outputs> {
         let prepared = self.place(input).map_err(|e| Error::torch(&self.model, e.to_string()))?;
-        self.module
-            .forward(&prepared, self.as_list)
-            .map_err(|thrown| thrown_error(&self.model, self.device, thrown))
+        self.module.forward(&prepared, self.as_list).map_err(|thrown| thrown_error(&self.model, self.device, thrown))
     }
 
     fn place(&self, input: &Tensor) -> Result<Tensor, tch::TchError> {
@@ -166,8 +164,9 @@ impl Program {
 fn load_module(model: &str, source: &Source, device: Device, precision: Precision, shape: Shape) -> Result<Module> {
     let device_name = device.to_string();
     match source {
-        Source::File(path) => Module::load_file(path, &device_name)
-            .map_err(|t| Error::bad_file(path, format!("not loadable as TorchScript: {}", crate::error::first_line(&t.message)))),
+        Source::File(path) => Module::load_file(path, &device_name).map_err(|t| {
+            Error::bad_file(path, format!("not loadable as TorchScript: {}", crate::error::first_line(&t.message)))
+        }),
         Source::Network(network) => {
             let archive = network.torchscript(shape, precision).map_err(|reason| Error::torch(model, reason))?;
             Module::load_bytes(&archive, &device_name).map_err(|t| thrown_error(model, device, t))

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::card::Card;
 use crate::error::{Error, Result};
 use crate::info::Claims;
+use crate::planes::Fit;
 
 /// An embedded text larger than this is not metadata.
 const MAX_EMBEDDED: u64 = 4 << 20;
@@ -110,10 +111,8 @@ fn from_ultralytics(text: &str) -> Claims {
         return Claims::default();
     };
     let labels = json["names"].as_object().map(|names| {
-        let mut pairs: Vec<(usize, String)> = names
-            .iter()
-            .filter_map(|(k, v)| Some((k.parse().ok()?, v.as_str()?.to_owned())))
-            .collect();
+        let mut pairs: Vec<(usize, String)> =
+            names.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.as_str()?.to_owned()))).collect();
         pairs.sort_unstable();
         pairs.into_iter().map(|(_, label)| label).collect()
     });
@@ -121,7 +120,11 @@ fn from_ultralytics(text: &str) -> Claims {
         [ref h, ref w] => Some([w.as_u64()? as usize, h.as_u64()? as usize]), // [height, width] there
         _ => None,
     });
+    // RT-DETR is the one family there that is trained on stretched pictures. `head` is told since 8.4.
+    let is_rtdetr = json["head"] == "RTDETRDecoder"
+        || json["description"].as_str().is_some_and(|text| text.to_ascii_lowercase().contains("rtdetr"));
     Claims {
+        fit: is_rtdetr.then_some(Fit::Stretch),
         task: json["task"].as_str().map(str::to_owned),
         description: json["description"].as_str().map(str::to_owned),
         licence: json["license"].as_str().map(str::to_owned),
@@ -152,7 +155,9 @@ mod tests {
 
     #[test]
     fn ultralytics_names_are_sorted_by_number_and_its_size_is_height_first() {
-        let claims = from_ultralytics(r#"{"names": {"10": "k", "0": "a", "2": "c"}, "imgsz": [384, 640], "task": "detect", "stride": 32}"#);
+        let claims = from_ultralytics(
+            r#"{"names": {"10": "k", "0": "a", "2": "c"}, "imgsz": [384, 640], "task": "detect", "stride": 32}"#,
+        );
         assert_eq!(claims.labels.unwrap(), ["a", "c", "k"]);
         assert_eq!((claims.size, claims.stride), (Some([640, 384]), Some(32)));
     }

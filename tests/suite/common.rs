@@ -57,7 +57,8 @@ pub fn play_to_eos(pipeline: &gst::Pipeline) {
 pub fn clip() -> Option<PathBuf> {
     let cache = gst_torch_runtime::cache_folder()?;
     let within = "usr/share/doc/opencv-doc/examples/data/vtest.avi";
-    let found = [cache.join("opencv-doc"), PathBuf::from("/")].iter().map(|at| at.join(within)).find(|path| path.exists());
+    let found =
+        [cache.join("opencv-doc"), PathBuf::from("/")].iter().map(|at| at.join(within)).find(|path| path.exists());
     if found.is_none() {
         eprintln!("skipped: vtest.avi is absent: make demo fetches it");
     }

@@ -102,7 +102,8 @@ fn padded_strides_are_honoured() {
     let mut buffer = gst::Buffer::from_mut_slice(data);
     let writable = buffer.get_mut().unwrap();
     let flags = gst_video::VideoFrameFlags::empty();
-    gst_video::VideoMeta::add_full(writable, flags, gst_video::VideoFormat::Gray8, 60, 60, &[0], &[stride as i32]).unwrap();
+    gst_video::VideoMeta::add_full(writable, flags, gst_video::VideoFormat::Gray8, 60, 60, &[0], &[stride as i32])
+        .unwrap();
     harness.element().unwrap().set_property("class-confidence-threshold", 0.0f32);
     harness.push(buffer).unwrap();
     let objects = meta::objects(&harness.pull().unwrap());
@@ -217,7 +218,8 @@ fn elements_share_a_model_and_keep_it_over_ready() {
     for _ in 0..3 {
         pipeline.set_state(gst::State::Playing).unwrap();
         let bus = pipeline.bus().unwrap();
-        let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &[gst::MessageType::Eos, gst::MessageType::Error]);
+        let end = bus
+            .timed_pop_filtered(gst::ClockTime::from_seconds(120), &[gst::MessageType::Eos, gst::MessageType::Error]);
         assert_eq!(end.unwrap().type_(), gst::MessageType::Eos);
         for name in ["a", "b"] {
             let stats: gst::Structure = pipeline.by_name(name).unwrap().property("stats");

@@ -11,7 +11,8 @@ use crate::{common, scripted};
 /// What torchdetect says when it is started with `settings`.
 fn refusal(settings: &str) -> String {
     common::init();
-    let line = format!("videotestsrc num-buffers=2 ! video/x-raw,width=64,height=64 ! torchdetect {settings} ! fakesink");
+    let line =
+        format!("videotestsrc num-buffers=2 ! video/x-raw,width=64,height=64 ! torchdetect {settings} ! fakesink");
     let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
     let started = pipeline.set_state(gst::State::Playing);
     let wanted = [gst::MessageType::Error, gst::MessageType::Eos];

@@ -12,20 +12,8 @@ use serde_json::Value;
 use crate::common;
 
 fn car(x: f32) -> Object {
-    let rect = Rect {
-        x,
-        y: 20.5,
-        w: 30.0,
-        h: 40.0,
-    };
-    Object {
-        id: 1,
-        parent: None,
-        label: "car".into(),
-        confidence: 0.9f32.into(),
-        rect,
-        track: Some(4),
-    }
+    let rect = Rect { x, y: 20.5, w: 30.0, h: 40.0 };
+    Object { id: 1, parent: None, label: "car".into(), confidence: 0.9f32.into(), rect, track: Some(4) }
 }
 
 fn pipeline(line: &str) -> gst::Pipeline {
@@ -73,12 +61,7 @@ fn a_clip_gives_one_line_a_frame_with_what_was_found() {
         move |_, info| {
             let buffer = info.buffer_mut().unwrap().make_mut();
             let mut pts = pts.lock().unwrap();
-            let face = Object {
-                id: 2,
-                parent: Some(1),
-                track: None,
-                ..car(5.0)
-            };
+            let face = Object { id: 2, parent: Some(1), track: None, ..car(5.0) };
             // Nothing on every third frame.
             match pts.len() % 3 {
                 0 => {}
@@ -99,10 +82,7 @@ fn a_clip_gives_one_line_a_frame_with_what_was_found() {
         let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["pts", "frame", "width", "height", "objects"]);
         assert_eq!((&line["pts"], &line["frame"]), (&Value::from(*pts), &Value::from(n)));
-        assert_eq!(
-            (&line["width"], &line["height"]),
-            (&Value::from(640), &Value::from(360))
-        );
+        assert_eq!((&line["width"], &line["height"]), (&Value::from(640), &Value::from(360)));
         let objects = line["objects"].as_array().unwrap();
         assert_eq!(objects.len(), n % 3);
         if let Some(first) = objects.first() {
@@ -110,10 +90,7 @@ fn a_clip_gives_one_line_a_frame_with_what_was_found() {
             assert_eq!(keys, ["id", "parent", "label", "confidence", "box", "track"]);
             assert_eq!(first["box"], serde_json::json!([n as f64, 20.5, 30.0, 40.0]));
             assert_eq!((&first["parent"], &first["track"]), (&Value::Null, &Value::from(4)));
-            assert_eq!(
-                (&first["label"], &first["confidence"]),
-                (&Value::from("car"), &Value::from(0.9))
-            );
+            assert_eq!((&first["label"], &first["confidence"]), (&Value::from("car"), &Value::from(0.9)));
         }
         if let Some(second) = objects.get(1) {
             assert_eq!((&second["parent"], &second["track"]), (&Value::from(1), &Value::Null));
@@ -136,10 +113,7 @@ fn buffers_pass_through_as_they_are() {
     drop(shared);
     // The line is there while the element still runs.
     let lines = lines(&out);
-    assert_eq!(
-        lines[0],
-        serde_json::json!({"pts": null, "frame": 0, "width": 64, "height": 32, "objects": []})
-    );
+    assert_eq!(lines[0], serde_json::json!({"pts": null, "frame": 0, "width": 64, "height": 32, "objects": []}));
 }
 
 #[test]
@@ -185,9 +159,7 @@ fn a_flush_and_a_seek_lose_no_lines() {
     pipeline.state(gst::ClockTime::from_seconds(30)).0.unwrap();
     let before = lines(&out).len();
     assert!(before >= 1, "the frame that is shown while paused");
-    pipeline
-        .seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT, gst::ClockTime::ZERO)
-        .unwrap();
+    pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT, gst::ClockTime::ZERO).unwrap();
     common::play_to_end(&pipeline);
     let lines = lines(&out);
     assert!(lines.len() > before + 100);
@@ -198,11 +170,7 @@ fn a_flush_and_a_seek_lose_no_lines() {
 fn a_file_that_cannot_be_opened_is_named() {
     let (error, source) = error_of("videotestsrc ! torchmeta name=meta location=/no/such/folder/out.jsonl ! fakesink");
     assert!(error.matches(gst::ResourceError::OpenWrite));
-    assert!(
-        error.message().contains("/no/such/folder/out.jsonl"),
-        "{}",
-        error.message()
-    );
+    assert!(error.message().contains("/no/such/folder/out.jsonl"), "{}", error.message());
     assert_eq!(source.name(), "meta");
 }
 

@@ -78,7 +78,12 @@ fn a_file_adds_no_latency() {
 #[test]
 fn four_pipelines_in_one_process_each_get_their_frames() {
     let pipelines: Vec<_> = (0..4)
-        .map(|i| launch(&format!("videotestsrc num-buffers={} ! video/x-raw,width=320,height=240 ! torchdetect ! fakesink name=sink", 20 + i)))
+        .map(|i| {
+            launch(&format!(
+                "videotestsrc num-buffers={} ! video/x-raw,width=320,height=240 ! torchdetect ! fakesink name=sink",
+                20 + i
+            ))
+        })
         .collect();
     for pipeline in &pipelines {
         pipeline.set_state(gst::State::Playing).unwrap();

@@ -1,15 +1,15 @@
 //! Integration tests over everything: one binary, since linking libtorch takes time.
 
 mod common;
-mod layouts;
-mod jsonl;
-mod meta;
-mod overlay;
-mod house;
-mod meson;
-mod pipelines;
-mod track;
 mod detect;
 mod hostile;
+mod house;
+mod jsonl;
+mod layouts;
 mod live;
+mod meson;
+mod meta;
+mod overlay;
+mod pipelines;
 mod scripted;
+mod track;

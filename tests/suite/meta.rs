@@ -11,27 +11,13 @@ use crate::common;
 
 fn object(id: i32, label: &str, rect: (f32, f32, f32, f32)) -> Object {
     let (x, y, w, h) = rect;
-    Object {
-        id,
-        parent: None,
-        label: label.into(),
-        confidence: 0.875,
-        rect: Rect { x, y, w, h },
-        track: None,
-    }
+    Object { id, parent: None, label: label.into(), confidence: 0.875, rect: Rect { x, y, w, h }, track: None }
 }
 
 /// A person with a face, tracked, at sub-pixel positions.
 fn person_and_face() -> Vec<Object> {
-    let person = Object {
-        track: Some(7),
-        confidence: 0.1 + 0.2,
-        ..object(1, "person", (40.25, 20.5, 80.0, 160.125))
-    };
-    let face = Object {
-        parent: Some(1),
-        ..object(2, "face", (60.0, 30.0, 20.0, 24.0))
-    };
+    let person = Object { track: Some(7), confidence: 0.1 + 0.2, ..object(1, "person", (40.25, 20.5, 80.0, 160.125)) };
+    let face = Object { parent: Some(1), ..object(2, "face", (60.0, 30.0, 20.0, 24.0)) };
     vec![person, face]
 }
 
@@ -116,10 +102,7 @@ fn regions_carry_what_dl_streamer_reads() {
     let regions: Vec<_> = buffer.iter_meta::<VideoRegionOfInterestMeta>().collect();
     assert_eq!(regions[0].roi_type(), "person");
     assert_eq!(regions[0].rect(), (40, 21, 80, 160));
-    assert_eq!(
-        regions[0].param("detection").unwrap().get::<f64>("confidence").unwrap(),
-        0.1 + 0.2
-    );
+    assert_eq!(regions[0].param("detection").unwrap().get::<f64>("confidence").unwrap(), 0.1 + 0.2);
     assert_eq!(regions[0].param("object_id").unwrap().get::<i32>("id").unwrap(), 7);
     assert_eq!(regions[0].parent_id(), 0);
     assert_eq!(regions[1].parent_id(), regions[0].id());
@@ -145,20 +128,7 @@ fn boxes_follow_scaling_and_the_rest_stays() {
     for got in through("videoscale ! video/x-raw,width=160,height=120", &person_and_face()) {
         let expected: Vec<Object> = person_and_face()
             .into_iter()
-            .zip([
-                Rect {
-                    x: 20.0,
-                    y: 10.0,
-                    w: 40.0,
-                    h: 80.0,
-                },
-                Rect {
-                    x: 30.0,
-                    y: 15.0,
-                    w: 10.0,
-                    h: 12.0,
-                },
-            ])
+            .zip([Rect { x: 20.0, y: 10.0, w: 40.0, h: 80.0 }, Rect { x: 30.0, y: 15.0, w: 10.0, h: 12.0 }])
             .map(|(object, rect)| Object { rect, ..object })
             .collect();
         assert_eq!(got, expected);
@@ -187,19 +157,8 @@ fn regions_of_other_elements_are_read() {
     let found = objects(&buffer);
     assert_eq!(found[0].label, "bottle");
     assert_eq!((found[0].confidence, found[0].track), (0.5, Some(12)));
-    assert_eq!(
-        found[0].rect,
-        Rect {
-            x: 1.0,
-            y: 2.0,
-            w: 3.0,
-            h: 4.0
-        }
-    );
-    assert_eq!(
-        (found[1].label.as_str(), found[1].confidence, found[1].track),
-        ("cup", 1.0, None)
-    );
+    assert_eq!(found[0].rect, Rect { x: 1.0, y: 2.0, w: 3.0, h: 4.0 });
+    assert_eq!((found[1].label.as_str(), found[1].confidence, found[1].track), ("cup", 1.0, None));
     assert_ne!(found[0].id, found[1].id, "both were left at id 0");
     assert!(!inference_ran(&buffer));
 }
@@ -226,17 +185,11 @@ fn two_producers_live_on_one_buffer() {
     assert_eq!(labels, ["plate", "car"]);
 
     // and is rewritten, not doubled, when it is in the set, with the hint still on it.
-    let tracked: Vec<Object> = objects(&buffer)
-        .into_iter()
-        .map(|o| Object { track: Some(9), ..o })
-        .collect();
+    let tracked: Vec<Object> = objects(&buffer).into_iter().map(|o| Object { track: Some(9), ..o }).collect();
     set_objects(buffer.make_mut(), &tracked);
     assert_eq!(objects(&buffer), tracked);
     assert_eq!(region_count(&buffer), 2);
-    let plate = buffer
-        .iter_meta::<VideoRegionOfInterestMeta>()
-        .find(|m| m.roi_type() == "plate")
-        .unwrap();
+    let plate = buffer.iter_meta::<VideoRegionOfInterestMeta>().find(|m| m.roi_type() == "plate").unwrap();
     assert_eq!(plate.param("roi/x264enc").unwrap().get::<i32>("delta-qp").unwrap(), -5);
     assert_eq!(plate.params().count(), 3);
 }
@@ -249,11 +202,7 @@ fn odd_values_do_no_harm() {
         object(1, "a\0b", (f32::NAN, 0.0, f32::NAN, 5.0)),
         object(2, "", (-20.0, -5.0, 30.0, 10.0)),
         object(3, "Füßgänger 行人", (1e30, f32::INFINITY, -4.0, f32::NEG_INFINITY)),
-        Object {
-            track: Some(u64::MAX),
-            parent: Some(3),
-            ..object(i32::MAX, "x", (0.0, 0.0, 0.0, 0.0))
-        },
+        Object { track: Some(u64::MAX), parent: Some(3), ..object(i32::MAX, "x", (0.0, 0.0, 0.0, 0.0)) },
     ];
     set_objects(buffer.make_mut(), &odd);
     let found = objects(&buffer);

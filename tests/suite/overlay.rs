@@ -10,23 +10,14 @@ use gsttorch::meta::{Object, set_objects};
 
 use crate::common;
 
-const FORMATS: [&str; 10] = [
-    "RGB", "BGR", "RGBA", "BGRA", "RGBx", "BGRx", "GRAY8", "I420", "NV12", "YUY2",
-];
+const FORMATS: [&str; 10] = ["RGB", "BGR", "RGBA", "BGRA", "RGBx", "BGRx", "GRAY8", "I420", "NV12", "YUY2"];
 /// The overlay's first colour, that of track 0.
 const GREEN: [u8; 3] = [34, 244, 3];
 
 fn tracked(rect: (f32, f32, f32, f32), track: u64) -> Object {
     let (x, y, w, h) = rect;
     let rect = Rect { x, y, w, h };
-    Object {
-        id: 1,
-        parent: None,
-        label: "car".into(),
-        confidence: 0.5,
-        rect,
-        track: Some(track),
-    }
+    Object { id: 1, parent: None, label: "car".into(), confidence: 0.5, rect, track: Some(track) }
 }
 
 /// One frame of `format`, of a real clip where there is one.
@@ -64,18 +55,13 @@ fn drawn(properties: &str, sample: &gst::Sample, objects: &[Object]) -> gst::Sam
     let mut buffer = sample.buffer_owned().unwrap();
     set_objects(buffer.make_mut(), objects);
     harness.push(buffer).unwrap();
-    gst::Sample::builder()
-        .buffer(&harness.pull().unwrap())
-        .caps(&sample.caps_owned().unwrap())
-        .build()
+    gst::Sample::builder().buffer(&harness.pull().unwrap()).caps(&sample.caps_owned().unwrap()).build()
 }
 
 /// The frame as RGB, rows without gaps.
 fn rgb(sample: &gst::Sample) -> Vec<[u8; 3]> {
     let info = gst_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
-    let to = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, info.width(), info.height())
-        .build()
-        .unwrap();
+    let to = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, info.width(), info.height()).build().unwrap();
     let converted = gst_video::convert_sample(sample, &to.to_caps().unwrap(), gst::ClockTime::from_seconds(10).into());
     let converted = converted.unwrap();
     let frame = gst_video::VideoFrame::from_buffer_readable(converted.buffer_owned().unwrap(), &to).unwrap();
@@ -87,11 +73,7 @@ fn rgb(sample: &gst::Sample) -> Vec<[u8; 3]> {
 }
 
 fn difference(a: [u8; 3], b: [u8; 3]) -> i32 {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (i32::from(*a) - i32::from(b)).abs())
-        .max()
-        .unwrap()
+    a.iter().zip(b).map(|(a, b)| (i32::from(*a) - i32::from(b)).abs()).max().unwrap()
 }
 
 #[test]
@@ -112,11 +94,7 @@ fn every_format_gets_the_right_colour_in_the_right_place_and_nothing_else() {
                 let near = (98..182).contains(&x) && (58..102).contains(&y) && !inside(6);
                 let on_line = inside(1) && !inside(3);
                 if on_line {
-                    assert!(
-                        difference(after[at], expected) <= 6,
-                        "{format} {x},{y}: {:?}",
-                        after[at]
-                    );
+                    assert!(difference(after[at], expected) <= 6, "{format} {x},{y}: {:?}", after[at]);
                 } else if !near {
                     assert_eq!(after[at], before[at], "{format} at {x},{y}");
                 }
@@ -178,16 +156,10 @@ fn a_shared_frame_is_not_drawn_on_for_the_others() {
 fn padded_rows_and_planes_are_drawn_on_where_the_picture_is() {
     common::init();
     let (width, height) = (33u32, 17u32);
-    let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height)
-        .build()
-        .unwrap();
+    let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height).build().unwrap();
     let strides = [80usize, 56, 48];
     let rows = [17usize, 9, 9];
-    let offsets = [
-        16,
-        16 + strides[0] * rows[0] + 64,
-        16 + strides[0] * rows[0] + 64 + strides[1] * rows[1],
-    ];
+    let offsets = [16, 16 + strides[0] * rows[0] + 64, 16 + strides[0] * rows[0] + 64 + strides[1] * rows[1]];
     let mut buffer = gst::Buffer::from_mut_slice(vec![77u8; offsets[2] + strides[2] * rows[2] + 32]);
     let to = strides.map(|s| s as i32);
     gst_video::VideoMeta::add_full(
@@ -201,10 +173,8 @@ fn padded_rows_and_planes_are_drawn_on_where_the_picture_is() {
     )
     .unwrap();
     set_objects(buffer.make_mut(), &[tracked((-5.0, -5.0, 100.0, 100.0), 0)]);
-    let mut harness = overlay(
-        "line-width=1000 draw-labels=false draw-confidence=false draw-ids=false",
-        &info.to_caps().unwrap(),
-    );
+    let mut harness =
+        overlay("line-width=1000 draw-labels=false draw-confidence=false draw-ids=false", &info.to_caps().unwrap());
     harness.push(buffer).unwrap();
     let after = harness.pull().unwrap();
     let data = after.map_readable().unwrap();
@@ -235,10 +205,7 @@ fn text_can_be_turned_off_piece_by_piece() {
     let sample = frame("RGB", 320, 240);
     let object = [tracked((100.0, 100.0, 60.0, 60.0), 0)];
     let plate = |properties: &str| {
-        rgb(&drawn(properties, &sample, &object))[..100 * 320]
-            .iter()
-            .filter(|p| **p == GREEN)
-            .count()
+        rgb(&drawn(properties, &sample, &object))[..100 * 320].iter().filter(|p| **p == GREEN).count()
     };
     let all = plate("");
     for off in ["draw-labels=false", "draw-confidence=false", "draw-ids=false"] {
@@ -251,24 +218,16 @@ fn text_can_be_turned_off_piece_by_piece() {
 #[test]
 fn caps_may_change_between_frames_and_states_may_cycle() {
     let mut harness = overlay("", frame("RGB", 320, 240).caps().unwrap());
-    for (format, width, height) in [
-        ("RGB", 320, 240),
-        ("YUY2", 161, 121),
-        ("I420", 1, 1),
-        ("NV12", 3, 5),
-        ("GRAY8", 640, 360),
-    ] {
+    for (format, width, height) in
+        [("RGB", 320, 240), ("YUY2", 161, 121), ("I420", 1, 1), ("NV12", 3, 5), ("GRAY8", 640, 360)]
+    {
         let sample = frame(format, width, height);
         harness.set_src_caps(sample.caps_owned().unwrap());
         let mut buffer = sample.buffer_owned().unwrap();
         set_objects(buffer.make_mut(), &[tracked((-10.0, -10.0, 1000.0, 1000.0), 3)]);
         let before = buffer.map_readable().unwrap().to_vec();
         harness.push(buffer).unwrap();
-        assert_ne!(
-            *harness.pull().unwrap().map_readable().unwrap(),
-            before,
-            "{format} {width}x{height}"
-        );
+        assert_ne!(*harness.pull().unwrap().map_readable().unwrap(), before, "{format} {width}x{height}");
     }
     let element = harness.element().unwrap();
     for _ in 0..3 {
@@ -296,10 +255,7 @@ fn a_real_clip_plays_through_with_an_object_on_every_frame() {
     let tag = pipeline.by_name("tag").unwrap().static_pad("src").unwrap();
     tag.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let n = count.fetch_add(1, Ordering::Relaxed);
-        set_objects(
-            info.buffer_mut().unwrap().make_mut(),
-            &[tracked((n as f32, 100.0, 90.0, 50.0), n / 50)],
-        );
+        set_objects(info.buffer_mut().unwrap().make_mut(), &[tracked((n as f32, 100.0, 90.0, 50.0), n / 50)]);
         gst::PadProbeReturn::Ok
     });
     let times = Arc::new(Mutex::new(Vec::new()));

@@ -13,7 +13,9 @@ pub fn save(folder: &Path, name: &str, forward: impl Fn(&Tensor) -> Vec<Tensor>)
     let archive = gst_torch_runtime::trace(&input, |x| Ok(forward(x))).expect("it can be traced");
     let path = folder.join(name);
     std::fs::write(&path, archive).expect("the folder is writable");
-    let card = format!("task = 'detect'\nlabels = ['thing', 'other']\n[input]\nsize = [{SIZE}, {SIZE}]\n[output]\nlayout = 'ssd'\n");
+    let card = format!(
+        "task = 'detect'\nlabels = ['thing', 'other']\n[input]\nsize = [{SIZE}, {SIZE}]\n[output]\nlayout = 'ssd'\n"
+    );
     std::fs::write(path.with_extension("toml"), card).expect("the folder is writable");
     path
 }

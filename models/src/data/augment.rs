@@ -142,10 +142,7 @@ impl Recipe {
                 None => rng.random_range(least..=most),
             }
         };
-        let extent = (
-            placement.width * placement.scale_x,
-            placement.height * placement.scale_y,
-        );
+        let extent = (placement.width * placement.scale_x, placement.height * placement.scale_y);
         placement.x = offset(region[0], region[2], extent.0, middle.map(|m| m.0));
         placement.y = offset(region[1], region[3], extent.1, middle.map(|m| m.1));
         placement
@@ -163,11 +160,7 @@ impl Recipe {
             })
         });
         let saturation = around(0.6).exp();
-        let saturation = if rng.random_bool(self.monochrome) {
-            0
-        } else {
-            (saturation * 256.0) as i32
-        };
+        let saturation = if rng.random_bool(self.monochrome) { 0 } else { (saturation * 256.0) as i32 };
         for pixel in picture.rgb_mut().chunks_exact_mut(3) {
             let [r, g, b] = [0, 1, 2].map(|c| tables[c][pixel[c] as usize] as i32);
             let grey = (77 * r + 150 * g + 29 * b) >> 8;
@@ -185,29 +178,15 @@ struct Canvas {
 
 impl Canvas {
     fn new((width, height): (usize, usize), fill: u8) -> Self {
-        Canvas {
-            example: Example {
-                picture: Picture::grey(width, height, fill),
-                truth: Truth::default(),
-            },
-        }
+        Canvas { example: Example { picture: Picture::grey(width, height, fill), truth: Truth::default() } }
     }
 
     fn place(&mut self, picture: &Picture, truth: &Truth, placement: &Placement, region: [usize; 4]) {
         self.example.picture.draw(picture, placement, region);
         let [x1, y1, x2, y2] = region.map(|v| v as f32);
         let cut = |rect: &Rect| {
-            let shifted = Rect {
-                x: rect.x - x1,
-                y: rect.y - y1,
-                ..*rect
-            }
-            .clip(x2 - x1, y2 - y1);
-            Rect {
-                x: shifted.x + x1,
-                y: shifted.y + y1,
-                ..shifted
-            }
+            let shifted = Rect { x: rect.x - x1, y: rect.y - y1, ..*rect }.clip(x2 - x1, y2 - y1);
+            Rect { x: shifted.x + x1, y: shifted.y + y1, ..shifted }
         };
         let placed = &mut self.example.truth;
         for object in &truth.objects {
@@ -215,21 +194,12 @@ impl Canvas {
             let visible = cut(&whole);
             let large = visible.w >= LEAST_SIDE && visible.h >= LEAST_SIDE;
             if large && visible.area() >= LEAST_VISIBLE * whole.area() {
-                placed.objects.push(Object {
-                    rect: visible,
-                    class: object.class,
-                });
+                placed.objects.push(Object { rect: visible, class: object.class });
             } else if visible.area() > 0.0 {
                 placed.ignore.push(visible);
             }
         }
-        placed.ignore.extend(
-            truth
-                .ignore
-                .iter()
-                .map(|area| cut(&placement.map(area)))
-                .filter(|r| r.area() > 0.0),
-        );
+        placed.ignore.extend(truth.ignore.iter().map(|area| cut(&placement.map(area))).filter(|r| r.area() > 0.0));
     }
 }
 
@@ -273,32 +243,14 @@ mod tests {
                 picture.rgb_mut()[(y * 200 + x) * 3..][..3].fill(255);
             }
         }
-        let rect = Rect {
-            x: 120.0,
-            y: 40.0,
-            w: 20.0,
-            h: 30.0,
-        };
-        (
-            picture,
-            Truth {
-                objects: vec![Object { rect, class: 0 }],
-                ignore: vec![],
-            },
-        )
+        let rect = Rect { x: 120.0, y: 40.0, w: 20.0, h: 30.0 };
+        (picture, Truth { objects: vec![Object { rect, class: 0 }], ignore: vec![] })
     }
 
     #[test]
     fn boxes_follow_the_pixels() {
         let (picture, truth) = sample();
-        let recipe = Recipe {
-            colour: 0.0,
-            monochrome: 0.0,
-            blur: 0.0,
-            noise: 0.0,
-            flip: 0.5,
-            ..Recipe::default()
-        };
+        let recipe = Recipe { colour: 0.0, monochrome: 0.0, blur: 0.0, noise: 0.0, flip: 0.5, ..Recipe::default() };
         let mut rng = StdRng::seed_from_u64(3);
         let mut seen = 0;
         for _ in 0..50 {
@@ -306,19 +258,13 @@ mod tests {
             for object in &example.truth.objects {
                 let r = object.rect;
                 let (x, y) = ((r.x + r.w / 2.0) as usize, (r.y + r.h / 2.0) as usize);
-                assert!(
-                    example.picture.rgb()[(y * 160 + x) * 3] > 250,
-                    "{r:?} has no object in its middle"
-                );
+                assert!(example.picture.rgb()[(y * 160 + x) * 3] > 250, "{r:?} has no object in its middle");
                 seen += 1;
             }
             let white = example.picture.rgb().iter().step_by(3).filter(|&&v| v > 200).count() as f32;
             let known = example.truth.objects.iter().map(|o| o.rect.area());
             let known = known.chain(example.truth.ignore.iter().map(Rect::area)).sum::<f32>();
-            assert!(
-                (white - known).abs() <= 0.2 * known + 80.0,
-                "{white} white pixels, boxes of {known}"
-            );
+            assert!((white - known).abs() <= 0.2 * known + 80.0, "{white} white pixels, boxes of {known}");
         }
         assert!(seen > 60);
     }
@@ -327,9 +273,8 @@ mod tests {
     fn a_seed_repeats_a_picture() {
         let (picture, truth) = sample();
         let compose = |seed| {
-            Recipe::default().compose(&mut StdRng::seed_from_u64(seed), (64, 64), (64, 32), true, |_| {
-                (&picture, &truth)
-            })
+            Recipe::default()
+                .compose(&mut StdRng::seed_from_u64(seed), (64, 64), (64, 32), true, |_| (&picture, &truth))
         };
         let (a, b, c) = (compose(1), compose(1), compose(2));
         assert_eq!((&a.picture, &a.truth), (&b.picture, &b.truth));
@@ -340,36 +285,15 @@ mod tests {
     fn slivers_are_neither_truth_nor_background() {
         let (picture, truth) = sample();
         let mut canvas = Canvas::new((200, 100), PAD);
-        canvas.place(
-            &picture,
-            &truth,
-            &Placement::letterbox(200, 100, (200, 100)),
-            [0, 0, 124, 100],
-        );
+        canvas.place(&picture, &truth, &Placement::letterbox(200, 100, (200, 100)), [0, 0, 124, 100]);
         assert!(canvas.example.truth.objects.is_empty());
-        assert_eq!(
-            canvas.example.truth.ignore,
-            [Rect {
-                x: 120.0,
-                y: 40.0,
-                w: 4.0,
-                h: 30.0
-            }]
-        );
+        assert_eq!(canvas.example.truth.ignore, [Rect { x: 120.0, y: 40.0, w: 4.0, h: 30.0 }]);
     }
 
     #[test]
     fn letterboxed_truth_is_in_input_pixels() {
         let (picture, truth) = sample();
         let (example, _) = letterbox(&picture, &truth, (100, 100));
-        assert_eq!(
-            example.truth.objects[0].rect,
-            Rect {
-                x: 60.0,
-                y: 45.0,
-                w: 10.0,
-                h: 15.0
-            }
-        );
+        assert_eq!(example.truth.objects[0].rect, Rect { x: 60.0, y: 45.0, w: 10.0, h: 15.0 });
     }
 }

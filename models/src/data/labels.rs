@@ -10,11 +10,7 @@ use crate::boxes::Rect;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("line {line}: expected {expected}, got \"{text}\"")]
-    Line {
-        line: usize,
-        expected: &'static str,
-        text: String,
-    },
+    Line { line: usize, expected: &'static str, text: String },
     #[error("not well-formed XML: {0}")]
     Xml(#[from] roxmltree::Error),
     #[error("object {index}: {what}")]
@@ -48,16 +44,10 @@ impl ClassMap {
     pub fn new(labels: &[String], pairs: &[(String, String)]) -> Result<Self, Error> {
         let position = |(class, label): &(String, String)| match labels.iter().position(|l| l == label) {
             Some(index) => Ok((class.clone(), index)),
-            None => Err(Error::UnknownLabel {
-                class: class.clone(),
-                label: label.clone(),
-            }),
+            None => Err(Error::UnknownLabel { class: class.clone(), label: label.clone() }),
         };
         let given = pairs.iter().map(position).collect::<Result<_, _>>()?;
-        Ok(ClassMap {
-            labels: labels.to_vec(),
-            given,
-        })
+        Ok(ClassMap { labels: labels.to_vec(), given })
     }
 
     fn get(&self, class: &str) -> Option<usize> {
@@ -90,27 +80,15 @@ impl ClassMap {
 pub fn yolo(text: &str, width: usize, height: usize) -> Result<Vec<Labelled>, Error> {
     let (width, height) = (width as f32, height as f32);
     let line = |(number, line): (usize, &str)| {
-        let bad = || Error::Line {
-            line: number,
-            expected: "class cx cy w h, fractions of the picture",
-            text: line.into(),
-        };
+        let bad =
+            || Error::Line { line: number, expected: "class cx cy w h, fractions of the picture", text: line.into() };
         let mut fields = line.split_ascii_whitespace();
         let class = fields.next().ok_or_else(bad)?.to_string();
         let values: Vec<f32> = fields.take(4).map_while(|f| f.parse().ok()).collect();
         match values[..] {
             [cx, cy, w, h] if values.iter().all(|v| (-0.01..=1.01).contains(v)) => {
-                let rect = Rect {
-                    x: (cx - w / 2.0) * width,
-                    y: (cy - h / 2.0) * height,
-                    w: w * width,
-                    h: h * height,
-                };
-                Ok(Labelled {
-                    rect,
-                    class,
-                    ignore: false,
-                })
+                let rect = Rect { x: (cx - w / 2.0) * width, y: (cy - h / 2.0) * height, w: w * width, h: h * height };
+                Ok(Labelled { rect, class, ignore: false })
             }
             _ => Err(bad()),
         }
@@ -123,41 +101,27 @@ pub fn yolo(text: &str, width: usize, height: usize) -> Result<Vec<Labelled>, Er
 /// # Errors
 /// Names the first object without a name or with a box that is none.
 pub fn voc(text: &str) -> Result<Vec<Labelled>, Error> {
-    let options = roxmltree::ParsingOptions {
-        allow_dtd: true,
-        ..Default::default()
-    };
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
     let document = roxmltree::Document::parse_with_options(text, options)?;
     let objects = document.root_element().children().filter(|n| n.has_tag_name("object"));
     let mut found = Vec::new();
     for (index, object) in objects.enumerate() {
         let bad = |what| Error::Voc { index, what };
         let child = |name| object.children().find(|n| n.has_tag_name(name));
-        let class = child("name")
-            .and_then(|n| n.text())
-            .ok_or(bad("it has no name"))?
-            .trim()
-            .to_string();
+        let class = child("name").and_then(|n| n.text()).ok_or(bad("it has no name"))?.trim().to_string();
         let area = child("bndbox").ok_or(bad("it has no bndbox"))?;
         let side = |name| {
             let text = area.children().find(|n| n.has_tag_name(name)).and_then(|n| n.text());
-            text.and_then(|t| t.trim().parse::<f32>().ok())
-                .filter(|v| v.is_finite())
+            text.and_then(|t| t.trim().parse::<f32>().ok()).filter(|v| v.is_finite())
         };
         let sides = (side("xmin"), side("ymin"), side("xmax"), side("ymax"));
         let (Some(x1), Some(y1), Some(x2), Some(y2)) = sides else {
             return Err(bad("xmin, ymin, xmax and ymax must be numbers"));
         };
-        let ignore = child("difficult")
-            .and_then(|n| n.text())
-            .is_some_and(|t| t.trim() == "1");
+        let ignore = child("difficult").and_then(|n| n.text()).is_some_and(|t| t.trim() == "1");
         // Some annotation tools leave boxes of a click without a drag behind.
         if x2 > x1 && y2 > y1 {
-            found.push(Labelled {
-                rect: Rect::from_corners(x1, y1, x2, y2),
-                class,
-                ignore,
-            });
+            found.push(Labelled { rect: Rect::from_corners(x1, y1, x2, y2), class, ignore });
         }
     }
     Ok(found)
@@ -171,18 +135,9 @@ pub fn voc(text: &str) -> Result<Vec<Labelled>, Error> {
 pub fn mot(text: &str) -> Result<BTreeMap<u32, Vec<Labelled>>, Error> {
     let mut frames: BTreeMap<u32, Vec<Labelled>> = BTreeMap::new();
     for (number, line) in lines(text) {
-        let bad = || Error::Line {
-            line: number,
-            expected: "frame,track,x,y,w,h,score,class",
-            text: line.into(),
-        };
+        let bad = || Error::Line { line: number, expected: "frame,track,x,y,w,h,score,class", text: line.into() };
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-        let value = |index: usize| {
-            fields
-                .get(index)
-                .and_then(|f| f.parse::<f32>().ok())
-                .filter(|v| v.is_finite())
-        };
+        let value = |index: usize| fields.get(index).and_then(|f| f.parse::<f32>().ok()).filter(|v| v.is_finite());
         let frame = fields[0].parse().ok().filter(|&f: &u32| f > 0).ok_or_else(bad)?;
         let (Some(x), Some(y), Some(w), Some(h)) = (value(2), value(3), value(4), value(5)) else {
             return Err(bad());
@@ -190,16 +145,8 @@ pub fn mot(text: &str) -> Result<BTreeMap<u32, Vec<Labelled>>, Error> {
         if w <= 0.0 || h <= 0.0 {
             return Err(bad());
         }
-        let class = fields
-            .get(7)
-            .filter(|class| !class.is_empty() && **class != "-1")
-            .unwrap_or(&"0")
-            .to_string();
-        let labelled = Labelled {
-            rect: Rect { x, y, w, h },
-            class,
-            ignore: value(6) == Some(0.0),
-        };
+        let class = fields.get(7).filter(|class| !class.is_empty() && **class != "-1").unwrap_or(&"0").to_string();
+        let labelled = Labelled { rect: Rect { x, y, w, h }, class, ignore: value(6) == Some(0.0) };
         frames.entry(frame).or_default().push(labelled);
     }
     Ok(frames)
@@ -226,11 +173,7 @@ impl IgnoreSpan {
 /// Names the first line that is neither.
 pub fn ignore_spans(text: &str) -> Result<Vec<IgnoreSpan>, Error> {
     let line = |(number, line): (usize, &str)| {
-        let bad = || Error::Line {
-            line: number,
-            expected: "first,last or first,last,x1,y1,x2,y2",
-            text: line.into(),
-        };
+        let bad = || Error::Line { line: number, expected: "first,last or first,last,x1,y1,x2,y2", text: line.into() };
         let values: Option<Vec<f32>> = line.split(',').map(|f| f.trim().parse().ok()).collect();
         let (first, last, area) = match values.as_deref() {
             Some(&[first, last]) => (first, last, None),
@@ -242,11 +185,7 @@ pub fn ignore_spans(text: &str) -> Result<Vec<IgnoreSpan>, Error> {
         if first < 0.0 || last < first {
             return Err(bad());
         }
-        Ok(IgnoreSpan {
-            first: first as u32,
-            last: last as u32,
-            area,
-        })
+        Ok(IgnoreSpan { first: first as u32, last: last as u32, area })
     };
     lines(text).map(line).collect()
 }
@@ -270,29 +209,14 @@ mod tests {
     #[test]
     fn yolo_fractions_become_pixels() {
         let found = yolo("0 0.5 0.5 0.25 0.5\n\n16 0.1 0.2 0.1 0.2 0.9\n", 640, 480).unwrap();
-        assert_eq!(
-            found[0].rect,
-            Rect {
-                x: 240.0,
-                y: 120.0,
-                w: 160.0,
-                h: 240.0
-            }
-        );
+        assert_eq!(found[0].rect, Rect { x: 240.0, y: 120.0, w: 160.0, h: 240.0 });
         assert_eq!((found[0].class.as_str(), found[1].class.as_str()), ("0", "16"));
     }
 
     #[test]
     fn yolo_errors_name_the_line() {
-        for text in [
-            "0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2",
-            "0 0.5 0.5 0.2 0.2\n0 50 50 20 20",
-            "0 0 0 0 0\n0 a 0 0 0",
-        ] {
-            assert!(
-                yolo(text, 10, 10).unwrap_err().to_string().starts_with("line 2"),
-                "{text}"
-            );
+        for text in ["0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2", "0 0.5 0.5 0.2 0.2\n0 50 50 20 20", "0 0 0 0 0\n0 a 0 0 0"] {
+            assert!(yolo(text, 10, 10).unwrap_err().to_string().starts_with("line 2"), "{text}");
         }
     }
 
@@ -303,15 +227,7 @@ mod tests {
                    <ymin>1</ymin><xmax>1</xmax><ymax>5</ymax></bndbox></object></annotation>";
         let found = voc(xml).unwrap();
         assert_eq!(found.len(), 1, "the second has no width");
-        assert_eq!(
-            found[0].rect,
-            Rect {
-                x: 10.0,
-                y: 20.0,
-                w: 20.0,
-                h: 40.0
-            }
-        );
+        assert_eq!(found[0].rect, Rect { x: 10.0, y: 20.0, w: 20.0, h: 40.0 });
         assert!(found[0].ignore);
         assert!(voc("<annotation><object/></annotation>").is_err());
         assert!(voc("<annotation>").is_err());
@@ -332,15 +248,7 @@ mod tests {
     fn ignored_spans_are_frames_or_areas() {
         let found = ignore_spans("201,218\n28,112,395,150,460,275\n").unwrap();
         assert!(found[0].covers(201) && found[0].covers(218) && !found[0].covers(219));
-        assert_eq!(
-            found[1].area,
-            Some(Rect {
-                x: 395.0,
-                y: 150.0,
-                w: 65.0,
-                h: 125.0
-            })
-        );
+        assert_eq!(found[1].area, Some(Rect { x: 395.0, y: 150.0, w: 65.0, h: 125.0 }));
         for bad in ["5,4", "1,2,3", "1,2,9,9,3,3"] {
             assert!(ignore_spans(bad).is_err(), "{bad}");
         }
@@ -353,11 +261,6 @@ mod tests {
         assert_eq!(plain.objects.iter().map(|o| o.class).collect::<Vec<_>>(), [0]);
         let given = map(&["person", "car"], &[("2", "car")]).unwrap().truth(&found);
         assert_eq!(given.objects.iter().map(|o| o.class).collect::<Vec<_>>(), [1]);
-        assert!(
-            map(&["person"], &[("2", "car")])
-                .unwrap_err()
-                .to_string()
-                .contains("\"car\"")
-        );
+        assert!(map(&["person"], &[("2", "car")]).unwrap_err().to_string().contains("\"car\""));
     }
 }

@@ -23,11 +23,7 @@ impl Picture {
     /// A picture of one grey. At least one pixel large.
     pub fn grey(width: usize, height: usize, value: u8) -> Self {
         let (width, height) = (width.max(1), height.max(1));
-        Picture {
-            width,
-            height,
-            rgb: vec![value; width * height * 3],
-        }
+        Picture { width, height, rgb: vec![value; width * height * 3] }
     }
 
     pub fn width(&self) -> usize {
@@ -54,12 +50,7 @@ impl Picture {
     /// Draws `source` where `placement` puts it, but only inside `region` (x from, y from, x to, y to). Bilinear, pixel
     /// centres at half positions, edges repeated; the same as OpenCV's and PyTorch's (align_corners = false).
     pub fn draw(&mut self, source: &Picture, placement: &Placement, region: [usize; 4]) {
-        let inside = placement.map(&Rect {
-            x: 0.0,
-            y: 0.0,
-            w: source.width as f32,
-            h: source.height as f32,
-        });
+        let inside = placement.map(&Rect { x: 0.0, y: 0.0, w: source.width as f32, h: source.height as f32 });
         let span = |from: f32, extent: f32, least: usize, most: usize| {
             let first = (from.round().max(0.0) as usize).max(least);
             let end = ((from + extent).round().max(0.0) as usize).min(most);
@@ -113,11 +104,7 @@ fn taps(span: std::ops::Range<usize>, offset: f32, scale: f32, length: usize) ->
     span.map(|position| {
         let at = ((position as f32 + 0.5 - offset) / scale - 0.5).clamp(0.0, last as f32);
         let first = at as usize;
-        Tap {
-            first,
-            second: (first + 1).min(last),
-            weight: ((at - first as f32) * ONE as f32).round() as i32,
-        }
+        Tap { first, second: (first + 1).min(last), weight: ((at - first as f32) * ONE as f32).round() as i32 }
     })
     .collect()
 }
@@ -159,16 +146,8 @@ impl Placement {
 
     /// From the placed picture's pixels to the pixels of what it is placed on.
     pub fn map(&self, rect: &Rect) -> Rect {
-        let x = if self.mirror_x {
-            self.width - rect.x - rect.w
-        } else {
-            rect.x
-        };
-        let y = if self.mirror_y {
-            self.height - rect.y - rect.h
-        } else {
-            rect.y
-        };
+        let x = if self.mirror_x { self.width - rect.x - rect.w } else { rect.x };
+        let y = if self.mirror_y { self.height - rect.y - rect.h } else { rect.y };
         Rect {
             x: x * self.scale_x + self.x,
             y: y * self.scale_y + self.y,
@@ -195,9 +174,7 @@ mod tests {
     use super::*;
 
     fn gradient(width: usize, height: usize) -> Picture {
-        let rgb = (0..height)
-            .flat_map(|y| (0..width).flat_map(move |x| [x as u8 * 10, y as u8 * 10, 7]))
-            .collect();
+        let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8 * 10, y as u8 * 10, 7])).collect();
         Picture::new(width, height, rgb).unwrap()
     }
 
@@ -236,12 +213,7 @@ mod tests {
     fn boxes_go_there_and_back() {
         let mut placement = Placement::letterbox(641, 479, (320, 192));
         (placement.mirror_x, placement.mirror_y) = (true, true);
-        let rect = Rect {
-            x: 10.0,
-            y: 20.0,
-            w: 100.0,
-            h: 50.0,
-        };
+        let rect = Rect { x: 10.0, y: 20.0, w: 100.0, h: 50.0 };
         let back = placement.unmap(&placement.map(&rect));
         assert!((back.x - 10.0).abs() < 1e-2 && (back.y - 20.0).abs() < 1e-2 && (back.w - 100.0).abs() < 1e-2);
     }
@@ -249,11 +221,7 @@ mod tests {
     #[test]
     fn a_region_is_not_left() {
         let mut canvas = Picture::grey(8, 8, 0);
-        canvas.draw(
-            &Picture::grey(8, 8, 200),
-            &Placement::letterbox(8, 8, (8, 8)),
-            [2, 2, 4, 5],
-        );
+        canvas.draw(&Picture::grey(8, 8, 200), &Placement::letterbox(8, 8, (8, 8)), [2, 2, 4, 5]);
         assert_eq!(canvas.rgb().iter().filter(|&&v| v == 200).count(), 2 * 3 * 3);
     }
 }

@@ -32,10 +32,7 @@ pub struct Loss {
 /// When maps, input size and truths do not belong together.
 pub fn loss(maps: &[Tensor], (width, height): (u32, u32), truths: &[Truth]) -> Result<Loss, TchError> {
     let grid = Grid::new(width, height);
-    let flat = maps
-        .iter()
-        .map(|m| m.f_to_kind(Kind::Float)?.f_flatten(2, 3))
-        .collect::<Result<Vec<_>, _>>()?;
+    let flat = maps.iter().map(|m| m.f_to_kind(Kind::Float)?.f_flatten(2, 3)).collect::<Result<Vec<_>, _>>()?;
     let flat = Tensor::f_cat(&flat, 2)?;
     let (batch, channels, cells) = flat.size3()?;
     let classes = channels as usize - BOX_CHANNELS;
@@ -47,23 +44,14 @@ pub fn loss(maps: &[Tensor], (width, height): (u32, u32), truths: &[Truth]) -> R
         )));
     }
     let device = flat.device();
-    let targets = Targets::assign(
-        &grid,
-        &Vec::<f32>::try_from(flat.f_detach()?.f_view([-1])?)?,
-        classes,
-        truths,
-    );
+    let targets = Targets::assign(&grid, &Vec::<f32>::try_from(flat.f_detach()?.f_view([-1])?)?, classes, truths);
     // Ten poor cells are one good object's worth; an empty batch still has a class loss.
     let normaliser = targets.qualities.iter().sum::<f32>().max(1.0) as f64;
 
     let logits = flat.f_narrow(1, BOX_CHANNELS as i64, classes as i64)?;
     let shape = [batch, classes as i64, cells];
-    let wanted = Tensor::f_from_slice(&targets.scores)?
-        .f_view(shape)?
-        .f_to_device(device)?;
-    let counted = Tensor::f_from_slice(&targets.counted)?
-        .f_view([batch, 1, cells])?
-        .f_to_device(device)?;
+    let wanted = Tensor::f_from_slice(&targets.scores)?.f_view(shape)?.f_to_device(device)?;
+    let counted = Tensor::f_from_slice(&targets.counted)?.f_view([batch, 1, cells])?.f_to_device(device)?;
     let distance = logits.f_sigmoid()?.f_sub(&wanted)?.f_square()?.f_mul(&counted)?;
     let entropy = logits.f_binary_cross_entropy_with_logits::<Tensor>(&wanted, None, None, Reduction::None)?;
     let class_loss = entropy.f_mul(&distance)?.f_sum(Kind::Float)?.f_div_scalar(normaliser)?;
@@ -72,24 +60,15 @@ pub fn loss(maps: &[Tensor], (width, height): (u32, u32), truths: &[Truth]) -> R
         class_loss.f_zeros_like()?
     } else {
         let indices = Tensor::f_from_slice(&targets.indices)?.f_to_device(device)?;
-        let raw = flat
-            .f_narrow(1, 0, BOX_CHANNELS as i64)?
-            .f_permute([0, 2, 1])?
-            .f_reshape([-1, 4])?;
+        let raw = flat.f_narrow(1, 0, BOX_CHANNELS as i64)?.f_permute([0, 2, 1])?.f_reshape([-1, 4])?;
         let found = raw.f_index_select(0, &indices)?.f_softplus()?;
-        let wanted = Tensor::f_from_slice(&targets.distances)?
-            .f_view([-1, 4])?
-            .f_to_device(device)?;
+        let wanted = Tensor::f_from_slice(&targets.distances)?.f_view([-1, 4])?.f_to_device(device)?;
         let weights = Tensor::f_from_slice(&targets.qualities)?.f_to_device(device)?;
         let error = giou_of_distances(&found, &wanted)?.f_neg()?.f_add_scalar(1.0)?;
         error.f_mul(&weights)?.f_sum(Kind::Float)?.f_div_scalar(normaliser)?
     };
     let total = class_loss.f_add(&box_loss.f_mul_scalar(BOX_WEIGHT)?)?;
-    Ok(Loss {
-        classes: f64::try_from(&class_loss)?,
-        boxes: f64::try_from(&box_loss)?,
-        total,
-    })
+    Ok(Loss { classes: f64::try_from(&class_loss)?, boxes: f64::try_from(&box_loss)?, total })
 }
 
 /// Generalised IoU of boxes that are given as distances `(P, 4)` (left, top, right, bottom) from a common point.
@@ -101,10 +80,7 @@ fn giou_of_distances(a: &Tensor, b: &Tensor) -> Result<Tensor, TchError> {
     let area = |(w, h): (Tensor, Tensor)| w.f_mul(&h);
     let (inner_w, inner_h) = sides(&a.f_minimum(b)?)?;
     let inner = inner_w.f_clamp_min(0.0)?.f_mul(&inner_h.f_clamp_min(0.0)?)?;
-    let union = area(sides(a)?)?
-        .f_add(&area(sides(b)?)?)?
-        .f_sub(&inner)?
-        .f_add_scalar(1e-7)?;
+    let union = area(sides(a)?)?.f_add(&area(sides(b)?)?)?.f_sub(&inner)?.f_add_scalar(1e-7)?;
     let hull = area(sides(&a.f_maximum(b)?)?)?.f_add_scalar(1e-7)?;
     inner.f_div(&union)?.f_sub(&hull.f_sub(&union)?.f_div(&hull)?)
 }
@@ -132,29 +108,15 @@ struct Cell {
 
 impl Grid {
     fn new(width: u32, height: u32) -> Self {
-        let mut grid = Grid {
-            cells: Vec::new(),
-            levels: Vec::new(),
-        };
+        let mut grid = Grid { cells: Vec::new(), levels: Vec::new() };
         for stride in STRIDES {
             let columns = (width as usize).div_ceil(stride as usize);
             let rows = (height as usize).div_ceil(stride as usize);
             let stride = stride as f32;
-            grid.levels.push(GridLevel {
-                stride,
-                columns,
-                rows,
-                first: grid.cells.len(),
-            });
+            grid.levels.push(GridLevel { stride, columns, rows, first: grid.cells.len() });
             grid.cells.extend((0..rows * columns).map(|i| {
                 let (column, row) = (i % columns, i / columns);
-                Cell {
-                    x: (column as f32 + 0.5) * stride,
-                    y: (row as f32 + 0.5) * stride,
-                    stride,
-                    column,
-                    row,
-                }
+                Cell { x: (column as f32 + 0.5) * stride, y: (row as f32 + 0.5) * stride, stride, column, row }
             }));
         }
         grid
@@ -251,20 +213,13 @@ fn answers(grid: &Grid, predicted: &[f32], objects: &[Object]) -> Vec<(Answer, f
             .inside(&object.rect)
             .into_iter()
             .map(|cell| {
-                let Cell {
-                    column, row, stride, ..
-                } = grid.cells[cell];
+                let Cell { column, row, stride, .. } = grid.cells[cell];
                 let raw = std::array::from_fn(|side| predicted[side * cells + cell]);
                 let iou = decode_box(column, row, stride, raw).iou(&object.rect);
                 let score = sigmoid(predicted[(BOX_CHANNELS + object.class) * cells + cell]);
                 // The constant keeps an order, by IoU alone, where sixth powers of a fresh network vanish.
                 let alignment = score.powf(SCORE_POWER) * iou.powi(IOU_POWER) + 1e-9 * (1.0 + iou);
-                Answer {
-                    cell,
-                    object: index,
-                    alignment,
-                    iou,
-                }
+                Answer { cell, object: index, alignment, iou }
             })
             .collect();
         candidates.sort_by(|a, b| b.alignment.total_cmp(&a.alignment));
@@ -295,10 +250,7 @@ mod tests {
     use tch::Device;
 
     fn object(x: f32, y: f32, w: f32, h: f32, class: usize) -> Object {
-        Object {
-            rect: Rect { x, y, w, h },
-            class,
-        }
+        Object { rect: Rect { x, y, w, h }, class }
     }
 
     /// Maps of a 64x64 input in which every cell says: four by four cells, probability one half.
@@ -324,26 +276,16 @@ mod tests {
     #[test]
     fn a_box_between_all_points_still_has_a_cell() {
         let grid = Grid::new(64, 64);
-        assert_eq!(
-            grid.inside(&Rect {
-                x: 5.0,
-                y: 13.0,
-                w: 2.0,
-                h: 2.0
-            }),
-            [8]
-        );
+        assert_eq!(grid.inside(&Rect { x: 5.0, y: 13.0, w: 2.0, h: 2.0 }), [8]);
     }
 
     #[test]
     fn giou_matches_hand_worked_boxes() {
         let point = Tensor::from_slice(&[2.0f32, 2.0, 2.0, 2.0]).view([1, 4]);
         // The same box; half of it (IoU 0.5, hull = the larger one); beside it with a gap: union 32, hull 4 x 12.
-        for (other, expected) in [
-            ([2.0f32, 2.0, 2.0, 2.0], 1.0),
-            ([2.0, 2.0, 0.0, 2.0], 0.5),
-            ([-6.0, 2.0, 10.0, 2.0], -16.0 / 48.0),
-        ] {
+        for (other, expected) in
+            [([2.0f32, 2.0, 2.0, 2.0], 1.0), ([2.0, 2.0, 0.0, 2.0], 0.5), ([-6.0, 2.0, 10.0, 2.0], -16.0 / 48.0)]
+        {
             let other = Tensor::from_slice(&other).view([1, 4]);
             let giou = giou_of_distances(&point, &other).unwrap().double_value(&[0]);
             assert!((giou - expected).abs() < 1e-5, "{giou} for {other:?}");
@@ -360,12 +302,7 @@ mod tests {
         // Exactly the box that the stride-8 cell (3, 3) already says: point 28, 28, and 16 to each side.
         let truth = Truth {
             objects: vec![object(12.0, 12.0, 32.0, 32.0, 0)],
-            ignore: vec![Rect {
-                x: 0.0,
-                y: 0.0,
-                w: 64.0,
-                h: 10.0,
-            }],
+            ignore: vec![Rect { x: 0.0, y: 0.0, w: 64.0, h: 10.0 }],
         };
         let targets = Targets::assign(&grid, &predictions, 1, &[truth]);
         assert_eq!(targets.indices.len(), CELLS_PER_OBJECT);
@@ -378,10 +315,7 @@ mod tests {
     #[test]
     fn a_few_steps_of_descent_find_the_object() {
         let maps = maps(2);
-        let truth = [Truth {
-            objects: vec![object(10.0, 18.0, 30.0, 40.0, 1)],
-            ignore: vec![],
-        }];
+        let truth = [Truth { objects: vec![object(10.0, 18.0, 30.0, 40.0, 1)], ignore: vec![] }];
         let first = f64::try_from(loss(&maps, (64, 64), &truth).unwrap().total).unwrap();
         for _ in 0..200 {
             loss(&maps, (64, 64), &truth).unwrap().total.backward();
@@ -399,12 +333,7 @@ mod tests {
         let detached: Vec<_> = maps.iter().map(Tensor::detach).collect();
         let found = super::super::maps::decode(&detached, (64, 64), 0.5).unwrap();
         assert!(!found.is_empty());
-        assert!(
-            found
-                .iter()
-                .all(|d| d.class == 1 && d.rect.iou(&truth[0].objects[0].rect) > 0.7),
-            "{found:?}"
-        );
+        assert!(found.iter().all(|d| d.class == 1 && d.rect.iou(&truth[0].objects[0].rect) > 0.7), "{found:?}");
     }
 
     #[test]

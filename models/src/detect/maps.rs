@@ -50,11 +50,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 }
 
 fn logit(probability: f32) -> f32 {
-    if probability <= 0.0 {
-        f32::NEG_INFINITY
-    } else {
-        (probability / (1.0 - probability)).ln()
-    }
+    if probability <= 0.0 { f32::NEG_INFINITY } else { (probability / (1.0 - probability)).ln() }
 }
 
 /// One level's map, copied out of libtorch.
@@ -72,15 +68,11 @@ impl Level {
         let (channels, rows, columns) = match size[..] {
             [1, channels, rows, columns] | [channels, rows, columns] => (channels, rows, columns),
             _ => {
-                return Err(TchError::Shape(format!(
-                    "a (1, 4 + classes, h, w) map is expected, got {size:?}"
-                )));
+                return Err(TchError::Shape(format!("a (1, 4 + classes, h, w) map is expected, got {size:?}")));
             }
         };
         if channels <= BOX_CHANNELS as i64 || rows < 1 || columns < 1 {
-            return Err(TchError::Shape(format!(
-                "a map needs 4 + classes channels and at least a cell, got {size:?}"
-            )));
+            return Err(TchError::Shape(format!("a map needs 4 + classes channels and at least a cell, got {size:?}")));
         }
         let fits = |&stride: &i64| {
             (width as i64 + stride - 1) / stride == columns && (height as i64 + stride - 1) / stride == rows
@@ -115,11 +107,7 @@ impl Level {
             if best >= least {
                 let raw = std::array::from_fn(|side| distances[side * cells + cell]);
                 let rect = decode_box(cell % self.columns, cell / self.columns, self.stride, raw);
-                found.push(Detection {
-                    rect,
-                    class,
-                    confidence: sigmoid(best),
-                });
+                found.push(Detection { rect, class, confidence: sigmoid(best) });
             }
         }
     }
@@ -141,12 +129,7 @@ mod tests {
         let map = empty_map(2, 4, 8);
         // Row 1, column 2 of stride 16: the point (40, 24). softplus(raw) of 1, 2, 3 and 0.5 strides.
         for (channel, strides) in [1.0f64, 2.0, 3.0, 0.5].into_iter().enumerate() {
-            let _ = map
-                .get(0)
-                .get(channel as i64)
-                .get(1)
-                .get(2)
-                .fill_(strides.exp_m1().ln());
+            let _ = map.get(0).get(channel as i64).get(1).get(2).fill_(strides.exp_m1().ln());
         }
         let _ = map.get(0).get(5).get(1).get(2).fill_(3f64.ln());
         let found = decode(&[map], (128, 64), 0.4).unwrap();
@@ -166,12 +149,7 @@ mod tests {
 
     #[test]
     fn strides_follow_from_the_sizes_even_when_they_do_not_divide() {
-        let found = decode(
-            &[empty_map(1, 13, 9), empty_map(1, 7, 5), empty_map(1, 4, 3)],
-            (70, 100),
-            0.0,
-        )
-        .unwrap();
+        let found = decode(&[empty_map(1, 13, 9), empty_map(1, 7, 5), empty_map(1, 4, 3)], (70, 100), 0.0).unwrap();
         assert_eq!(found.len(), 13 * 9 + 7 * 5 + 4 * 3);
     }
 
@@ -184,10 +162,7 @@ mod tests {
 
     #[test]
     fn maps_of_other_shapes_are_refused() {
-        for map in [
-            empty_map(1, 5, 4),
-            Tensor::zeros([1, 4, 4, 4], (Kind::Float, Device::Cpu)),
-        ] {
+        for map in [empty_map(1, 5, 4), Tensor::zeros([1, 4, 4, 4], (Kind::Float, Device::Cpu))] {
             assert!(decode(&[map], (32, 32), 0.1).is_err());
         }
         assert!(decode(&[Tensor::from(1.0f32)], (32, 32), 0.1).is_err());

@@ -1,11 +1,11 @@
 //! Detection: networks, their output layouts, and what turns outputs into boxes.
 
-pub mod loss;
-pub mod maps;
-pub mod network;
 pub mod calibrate;
 pub mod decode;
 pub mod layout;
+pub mod loss;
+pub mod maps;
+pub mod network;
 pub mod nms;
 pub mod outputs;
 mod recognise;

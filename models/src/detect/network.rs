@@ -34,12 +34,7 @@ pub struct Config {
 
 impl Config {
     pub fn new(classes: i64) -> Self {
-        Config {
-            classes,
-            stem: Self::default_stem(),
-            stages: Self::default_stages(),
-            neck: Self::default_neck(),
-        }
+        Config { classes, stem: Self::default_stem(), stages: Self::default_stages(), neck: Self::default_neck() }
     }
 
     fn default_stem() -> [i64; 2] {
@@ -186,11 +181,7 @@ impl DetectNet {
         features[1] = self.smooth.forward_t(&middle, train)?.f_relu()?;
         features[0] = add_upsampled(&features[0], &features[1])?.f_relu()?;
 
-        features
-            .iter()
-            .enumerate()
-            .map(|(level, feature)| self.head.forward_t(feature, level, train))
-            .collect()
+        features.iter().enumerate().map(|(level, feature)| self.head.forward_t(feature, level, train)).collect()
     }
 }
 
@@ -204,11 +195,7 @@ fn add_upsampled(fine: &Tensor, coarse: &Tensor) -> Result<Tensor, TchError> {
 /// nothing happens, not even in a trace.
 fn weight_for(weight: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
     let kind = x.f_kind()?;
-    if weight.f_kind()? == kind {
-        Ok(weight.shallow_clone())
-    } else {
-        weight.f_to_kind(kind)
-    }
+    if weight.f_kind()? == kind { Ok(weight.shallow_clone()) } else { weight.f_to_kind(kind) }
 }
 
 /// Convolution ("same" padding, no bias).
@@ -222,14 +209,7 @@ impl Conv {
     fn new(vs: &nn::Path, from: i64, to: i64, size: i64, stride: i64) -> Result<Self, TchError> {
         // He et al. 2015, by fan-out: every layer here ends in a ReLU.
         let deviation = (2.0 / (to * size * size) as f64).sqrt();
-        let weight = vs.f_var(
-            "weight",
-            &[to, from, size, size],
-            nn::Init::Randn {
-                mean: 0.0,
-                stdev: deviation,
-            },
-        )?;
+        let weight = vs.f_var("weight", &[to, from, size, size], nn::Init::Randn { mean: 0.0, stdev: deviation })?;
         Ok(Conv { weight, stride })
     }
 
@@ -281,10 +261,7 @@ struct ConvNorm {
 
 impl ConvNorm {
     fn new(vs: &nn::Path, from: i64, to: i64, size: i64, stride: i64) -> Result<Self, TchError> {
-        Ok(ConvNorm {
-            conv: Conv::new(&(vs / "conv"), from, to, size, stride)?,
-            norm: Norm::new(&(vs / "norm"), to)?,
-        })
+        Ok(ConvNorm { conv: Conv::new(&(vs / "conv"), from, to, size, stride)?, norm: Norm::new(&(vs / "norm"), to)? })
     }
 
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
@@ -365,12 +342,7 @@ impl Head {
             let _ = bias.f_narrow(0, 4, config.classes)?.f_fill_(-(99f64.ln()))?;
             Ok(())
         })?;
-        Ok(Head {
-            conv: Conv::new(&(vs / "conv"), config.neck, config.neck, 3, 1)?,
-            norms,
-            weight,
-            bias,
-        })
+        Ok(Head { conv: Conv::new(&(vs / "conv"), config.neck, config.neck, 3, 1)?, norms, weight, bias })
     }
 
     fn forward_t(&self, x: &Tensor, level: usize, train: bool) -> Result<Tensor, TchError> {
@@ -399,19 +371,10 @@ mod tests {
         let config = Config::new(3);
         let vs = nn::VarStore::new(Device::Cpu);
         DetectNet::new(&vs.root(), &config).unwrap();
-        let built: i64 = vs
-            .variables()
-            .values()
-            .filter(|v| v.dim() == 4)
-            .map(|v| v.numel() as i64)
-            .sum();
+        let built: i64 = vs.variables().values().filter(|v| v.dim() == 4).map(|v| v.numel() as i64).sum();
         // Each level runs the head, which the network holds once.
         let head = config.neck * config.neck * 9 + config.neck * (4 + config.classes);
-        let listed: i64 = config
-            .convolutions()
-            .iter()
-            .map(|c| c.from * c.to * c.size * c.size)
-            .sum();
+        let listed: i64 = config.convolutions().iter().map(|c| c.from * c.to * c.size * c.size).sum();
         assert_eq!(built, listed - 2 * head);
     }
 
@@ -419,9 +382,7 @@ mod tests {
     fn maps_cover_odd_sizes_and_gradients_reach_every_weight() {
         let vs = nn::VarStore::new(Device::Cpu);
         let net = DetectNet::new(&vs.root(), &Config::new(2)).unwrap();
-        let maps = net
-            .forward_t(&Tensor::rand([2, 3, 100, 70], (Kind::Float, Device::Cpu)), true)
-            .unwrap();
+        let maps = net.forward_t(&Tensor::rand([2, 3, 100, 70], (Kind::Float, Device::Cpu)), true).unwrap();
         let sizes: Vec<_> = maps.iter().map(Tensor::size).collect();
         assert_eq!(sizes, [[2, 6, 13, 9], [2, 6, 7, 5], [2, 6, 4, 3]]);
 
@@ -437,15 +398,7 @@ mod tests {
     #[test]
     fn widths_that_make_no_network_are_refused() {
         let vs = nn::VarStore::new(Device::Cpu);
-        let config = Config {
-            neck: 0,
-            ..Config::new(1)
-        };
-        assert!(
-            DetectNet::new(&vs.root(), &config)
-                .unwrap_err()
-                .to_string()
-                .contains("widths")
-        );
+        let config = Config { neck: 0, ..Config::new(1) };
+        assert!(DetectNet::new(&vs.root(), &config).unwrap_err().to_string().contains("widths"));
     }
 }

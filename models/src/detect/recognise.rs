@@ -121,9 +121,9 @@ fn two_tables(scores: &Table, boxes: &Table, hints: &Hints) -> Vec<Layout> {
     }
 }
 
-/// Whether every row adds up to 1, as after a softmax.
+/// Whether every row adds up to 1, as after a softmax; in bf16, about.
 fn probabilities(table: &Table) -> bool {
-    let sums_to_one = |row: &[f32]| row.iter().all(|v| *v >= 0.0) && (row.iter().sum::<f32>() - 1.0).abs() < 1e-2;
+    let sums_to_one = |row: &[f32]| row.iter().all(|v| *v >= 0.0) && (row.iter().sum::<f32>() - 1.0).abs() < 0.05;
     table.columns > 1 && table.rows > 0 && table.iter().all(sums_to_one)
 }
 

@@ -19,11 +19,7 @@ impl Report {
     /// Over the classes that occur; 0 when none does.
     pub fn mean(&self) -> f64 {
         let known: Vec<f64> = self.classes.iter().flatten().copied().collect();
-        if known.is_empty() {
-            0.0
-        } else {
-            known.iter().sum::<f64>() / known.len() as f64
-        }
+        if known.is_empty() { 0.0 } else { known.iter().sum::<f64>() / known.len() as f64 }
     }
 }
 
@@ -75,11 +71,7 @@ pub fn judge(truths: &[Truth], found: &[Vec<Detection>], class: usize, iou: f32)
 
 impl<'a> Objects<'a> {
     fn new(truth: &'a Truth, class: usize) -> Self {
-        let mut objects = Objects {
-            wanted: Vec::new(),
-            excused: Vec::new(),
-            ignore: &truth.ignore,
-        };
+        let mut objects = Objects { wanted: Vec::new(), excused: Vec::new(), ignore: &truth.ignore };
         for object in truth.objects.iter().filter(|o| o.class == class) {
             if lies_in(&object.rect, &truth.ignore) {
                 objects.excused.push(object.rect);
@@ -138,35 +130,15 @@ mod tests {
     use crate::data::Object;
 
     fn rect(x: f32) -> Rect {
-        Rect {
-            x,
-            y: 0.0,
-            w: 10.0,
-            h: 10.0,
-        }
+        Rect { x, y: 0.0, w: 10.0, h: 10.0 }
     }
 
     fn truth(xs: &[f32]) -> Truth {
-        Truth {
-            objects: xs
-                .iter()
-                .map(|&x| Object {
-                    rect: rect(x),
-                    class: 0,
-                })
-                .collect(),
-            ignore: vec![],
-        }
+        Truth { objects: xs.iter().map(|&x| Object { rect: rect(x), class: 0 }).collect(), ignore: vec![] }
     }
 
     fn found(list: &[(f32, f32)]) -> Vec<Detection> {
-        list.iter()
-            .map(|&(x, confidence)| Detection {
-                rect: rect(x),
-                class: 0,
-                confidence,
-            })
-            .collect()
+        list.iter().map(|&(x, confidence)| Detection { rect: rect(x), class: 0, confidence }).collect()
     }
 
     fn ap(truths: &[Truth], found: &[Vec<Detection>]) -> f64 {
@@ -176,10 +148,7 @@ mod tests {
     #[test]
     fn perfect_is_one_and_nothing_is_zero() {
         let truths = [truth(&[0.0, 100.0]), truth(&[50.0])];
-        assert_eq!(
-            ap(&truths, &[found(&[(0.0, 0.9), (100.0, 0.8)]), found(&[(51.0, 0.3)])]),
-            1.0
-        );
+        assert_eq!(ap(&truths, &[found(&[(0.0, 0.9), (100.0, 0.8)]), found(&[(51.0, 0.3)])]), 1.0);
         assert_eq!(ap(&truths, &[vec![], vec![]]), 0.0);
     }
 
@@ -188,13 +157,7 @@ mod tests {
         // Four objects. Ranked: hit, miss, hit, miss, hit. Precision 1, 1/2, 2/3, 2/4, 3/5 at recall 1/4, 1/4, 2/4, 2/4,
         // 3/4; envelope 1, 2/3, 3/5: 1/4 (1 + 2/3 + 3/5) = 0.566667.
         let truths = [truth(&[0.0, 100.0, 200.0, 300.0])];
-        let found = [found(&[
-            (0.0, 0.9),
-            (500.0, 0.8),
-            (100.0, 0.7),
-            (600.0, 0.6),
-            (200.0, 0.5),
-        ])];
+        let found = [found(&[(0.0, 0.9), (500.0, 0.8), (100.0, 0.7), (600.0, 0.6), (200.0, 0.5)])];
         assert!((ap(&truths, &found) - 0.566_666_7).abs() < 1e-6);
     }
 
@@ -223,12 +186,7 @@ mod tests {
     #[test]
     fn ignored_areas_count_neither_way() {
         let mut truth = truth(&[0.0, 100.0]);
-        truth.ignore.push(Rect {
-            x: 95.0,
-            y: 0.0,
-            w: 105.0,
-            h: 10.0,
-        });
+        truth.ignore.push(Rect { x: 95.0, y: 0.0, w: 105.0, h: 10.0 });
         // The object at 100 need not be found, and may be; the box at 150 is excused, the one at 300 is not.
         let with = [found(&[(150.0, 0.95), (100.0, 0.9), (300.0, 0.8), (0.0, 0.7)])];
         let report = average_precision(&[truth], &with, 1, 0.5);
@@ -239,10 +197,7 @@ mod tests {
     #[test]
     fn classes_are_apart_and_absent_ones_do_not_count() {
         let truths = [truth(&[0.0])];
-        let wrong = Detection {
-            class: 1,
-            ..found(&[(0.0, 0.9)])[0]
-        };
+        let wrong = Detection { class: 1, ..found(&[(0.0, 0.9)])[0] };
         let report = average_precision(&truths, &[vec![wrong]], 3, 0.5);
         assert_eq!(report.classes, [Some(0.0), None, None]);
         assert_eq!(report.mean(), 0.0);

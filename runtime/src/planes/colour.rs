@@ -20,18 +20,12 @@ impl Affine {
 
     /// Each component by itself: `scale * in + shift`.
     pub fn diagonal(scale: [f64; 3], shift: [f64; 3]) -> Affine {
-        Affine {
-            m: std::array::from_fn(|i| std::array::from_fn(|j| if i == j { scale[i] } else { 0.0 })),
-            b: shift,
-        }
+        Affine { m: std::array::from_fn(|i| std::array::from_fn(|j| if i == j { scale[i] } else { 0.0 })), b: shift }
     }
 
     /// Red and blue exchanged.
     pub fn swap_red_blue() -> Affine {
-        Affine {
-            m: [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],
-            b: [0.0; 3],
-        }
+        Affine { m: [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], b: [0.0; 3] }
     }
 
     fn inverse(&self) -> Affine {
@@ -41,20 +35,9 @@ impl Affine {
             m[r1][c1] * m[r2][c2] - m[r1][c2] * m[r2][c1]
         };
         let det: f64 = (0..3).map(|c| m[0][c] * minor(0, c)).sum();
-        let inverse = Affine {
-            m: std::array::from_fn(|r| std::array::from_fn(|c| minor(c, r) / det)),
-            b: [0.0; 3],
-        };
-        let shift = inverse
-            .after(&Affine {
-                b: self.b,
-                ..Affine::diagonal([1.0; 3], [0.0; 3])
-            })
-            .b;
-        Affine {
-            b: shift.map(|v| -v),
-            ..inverse
-        }
+        let inverse = Affine { m: std::array::from_fn(|r| std::array::from_fn(|c| minor(c, r) / det)), b: [0.0; 3] };
+        let shift = inverse.after(&Affine { b: self.b, ..Affine::diagonal([1.0; 3], [0.0; 3]) }).b;
+        Affine { b: shift.map(|v| -v), ..inverse }
     }
 }
 
@@ -84,18 +67,11 @@ pub(super) fn to_rgb(info: &FrameInfo) -> Affine {
             let [red, green, blue] = luma_weights(info.matrix);
             let (from_v, from_u) = (2.0 * (1.0 - red), 2.0 * (1.0 - blue));
             let matrix = Affine {
-                m: [
-                    [1.0, 0.0, from_v],
-                    [1.0, -from_u * blue / green, -from_v * red / green],
-                    [1.0, from_u, 0.0],
-                ],
+                m: [[1.0, 0.0, from_v], [1.0, -from_u * blue / green, -from_v * red / green], [1.0, from_u, 0.0]],
                 b: [0.0; 3],
             };
             let centre = -128.0 * chroma_gain;
-            matrix.after(&Affine::diagonal(
-                [gain, chroma_gain, chroma_gain],
-                [-zero * gain, centre, centre],
-            ))
+            matrix.after(&Affine::diagonal([gain, chroma_gain, chroma_gain], [-zero * gain, centre, centre]))
         }
     }
 }
@@ -103,19 +79,12 @@ pub(super) fn to_rgb(info: &FrameInfo) -> Affine {
 /// From RGB levels to a frame's bytes: the way back from [`to_rgb`]. A grey frame's byte is BT.601's luma, as OpenCV's.
 pub(super) fn from_rgb(info: &FrameInfo) -> Affine {
     let back = to_rgb(info).inverse();
-    if info.format.packing() == Packing::Gray {
-        back.after(&gray(Matrix::Bt601))
-    } else {
-        back
-    }
+    if info.format.packing() == Packing::Gray { back.after(&gray(Matrix::Bt601)) } else { back }
 }
 
 /// From RGB to the luma that the matrix defines, in all three places.
 pub(super) fn gray(matrix: Matrix) -> Affine {
-    Affine {
-        m: [luma_weights(matrix); 3],
-        b: [0.0; 3],
-    }
+    Affine { m: [luma_weights(matrix); 3], b: [0.0; 3] }
 }
 
 #[cfg(test)]
@@ -129,18 +98,11 @@ mod tests {
 
     #[test]
     fn opencv_constants_come_out_for_bt601_limited() {
-        let info = FrameInfo {
-            matrix: Matrix::Bt601,
-            ..FrameInfo::new(PixelFormat::I420, 2, 2)
-        };
+        let info = FrameInfo { matrix: Matrix::Bt601, ..FrameInfo::new(PixelFormat::I420, 2, 2) };
         let m = to_rgb(&info).m;
-        for (got, expected) in [
-            (m[0][0], 1.164),
-            (m[0][2], 1.596),
-            (m[1][1], -0.392),
-            (m[1][2], -0.813),
-            (m[2][1], 2.017),
-        ] {
+        for (got, expected) in
+            [(m[0][0], 1.164), (m[0][2], 1.596), (m[1][1], -0.392), (m[1][2], -0.813), (m[2][1], 2.017)]
+        {
             assert!((got - expected).abs() < 6e-4, "{got} for {expected}");
         }
     }
@@ -149,11 +111,7 @@ mod tests {
     fn black_and_white_are_black_and_white() {
         for matrix in [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] {
             for (range, black, white) in [(Range::Limited, 16.0, 235.0), (Range::Full, 0.0, 255.0)] {
-                let info = FrameInfo {
-                    matrix,
-                    range,
-                    ..FrameInfo::new(PixelFormat::Nv12, 2, 2)
-                };
+                let info = FrameInfo { matrix, range, ..FrameInfo::new(PixelFormat::Nv12, 2, 2) };
                 for (luma, level) in [(black, 0.0), (white, 255.0)] {
                     let rgb = apply(&to_rgb(&info), [luma, 128.0, 128.0]);
                     assert!(rgb.iter().all(|v| (v - level).abs() < 1e-9), "{info}: {rgb:?}");
@@ -166,10 +124,7 @@ mod tests {
     fn the_way_back_inverts() {
         for format in PixelFormat::ALL.into_iter().filter(|f| *f != PixelFormat::Gray8) {
             for range in [Range::Full, Range::Limited] {
-                let info = FrameInfo {
-                    range,
-                    ..FrameInfo::new(format, 2, 2)
-                };
+                let info = FrameInfo { range, ..FrameInfo::new(format, 2, 2) };
                 let back = apply(&from_rgb(&info), apply(&to_rgb(&info), [90.0, 120.0, 200.0]));
                 for (a, b) in [90.0, 120.0, 200.0].iter().zip(back) {
                     assert!((a - b).abs() < 1e-9, "{info}: {back:?}");

@@ -47,9 +47,7 @@ pub(super) fn sample(
     let numbers = sampler.numbers(device)?;
     let column = |i: usize| numbers.f_narrow(1, i as i64, 1);
     let matrix = numbers.f_narrow(1, 4, components as i64)?;
-    let pixels = matrix
-        .f_matmul(&samples.f_reshape([components as i64, -1])?)?
-        .f_add(&column(0)?)?;
+    let pixels = matrix.f_matmul(&samples.f_reshape([components as i64, -1])?)?.f_add(&column(0)?)?;
     let pixels = pixels.f_clamp_tensor(Some(column(1)?), Some(column(2)?))?;
     let pixels = if kind == Kind::Uint8 { pixels.f_round()? } else { pixels };
     let [c, y, x, h, w] = [channels, placed.y, placed.x, placed.height, placed.width].map(|v| v as i64);
@@ -84,14 +82,8 @@ fn luma(planes: &Planes, Rect { x, y, width, height }: Rect, device: Device) -> 
         _ => 1,
     };
     let bytes = upload(planes, 0, [y, height, x * step, width * step], device)?;
-    let colours = if matches!(packing, Packing::Packed { .. }) {
-        3
-    } else {
-        1
-    };
-    let pixels = bytes
-        .f_unflatten(1, [width as i64, step as i64])?
-        .f_narrow(2, 0, colours)?;
+    let colours = if matches!(packing, Packing::Packed { .. }) { 3 } else { 1 };
+    let pixels = bytes.f_unflatten(1, [width as i64, step as i64])?.f_narrow(2, 0, colours)?;
     Ok(pixels.f_permute([2, 0, 1])?.f_unsqueeze(0)?.f_to_kind(Kind::Float)?)
 }
 
@@ -122,9 +114,7 @@ fn resize(samples: &Tensor, (x, y): (Axis, Axis), step: (usize, usize), between:
         // Only ever at full size.
         let repeated = samples.f_repeat_interleave_self_int(step.1 as i64, 2, None)?;
         let repeated = repeated.f_repeat_interleave_self_int(step.0 as i64, 3, None)?;
-        return Ok(repeated
-            .f_narrow(2, 0, y.outputs as i64)?
-            .f_narrow(3, 0, x.outputs as i64)?);
+        return Ok(repeated.f_narrow(2, 0, y.outputs as i64)?.f_narrow(3, 0, x.outputs as i64)?);
     }
     let size = [y.outputs as i64, x.outputs as i64];
     if (x.outputs, y.outputs) == (x.scaled, y.scaled) {
@@ -141,9 +131,7 @@ fn resize(samples: &Tensor, (x, y): (Axis, Axis), step: (usize, usize), between:
     };
     let ([across, right], [along, down]) = (axis(x, step.0), axis(y, step.1));
     let theta = [across, 0.0, right, 0.0, along, down].map(|v| v as f32);
-    let theta = Tensor::f_from_slice(&theta)?
-        .f_reshape([1, 2, 3])?
-        .f_to_device(samples.device())?;
+    let theta = Tensor::f_from_slice(&theta)?.f_reshape([1, 2, 3])?.f_to_device(samples.device())?;
     let grid = Tensor::f_affine_grid_generator(&theta, [1, 1, size[0], size[1]], false)?;
     let (bilinear, border) = (0, 1);
     Ok(samples.f_grid_sampler_2d(&grid, bilinear, border, false)?)
@@ -153,10 +141,7 @@ fn resize(samples: &Tensor, (x, y): (Axis, Axis), step: (usize, usize), between:
 pub(super) fn pack(tensor: &Tensor, channels: usize, planes: &mut PlanesMut) -> Result<()> {
     let info = *planes.info();
     let (w, h) = (info.width as i64, info.height as i64);
-    let rgb = tensor
-        .f_detach()?
-        .f_to_kind(Kind::Float)?
-        .f_reshape([channels as i64, h * w])?;
+    let rgb = tensor.f_detach()?.f_to_kind(Kind::Float)?.f_reshape([channels as i64, h * w])?;
     let rgb = rgb.f_clamp(0.0, 1.0)?.f_expand([3, h * w], false)?;
 
     let from_rgb = colour::from_rgb(&info);
@@ -164,13 +149,8 @@ pub(super) fn pack(tensor: &Tensor, channels: usize, planes: &mut PlanesMut) -> 
         3 => from_rgb.b[i / 4] as f32,
         k => (from_rgb.m[i / 4][k] * 255.0) as f32,
     });
-    let numbers = Tensor::f_from_slice(&numbers)?
-        .f_reshape([3, 4])?
-        .f_to_device(tensor.device())?;
-    let samples = numbers
-        .f_narrow(1, 0, 3)?
-        .f_matmul(&rgb)?
-        .f_add(&numbers.f_narrow(1, 3, 1)?)?;
+    let numbers = Tensor::f_from_slice(&numbers)?.f_reshape([3, 4])?.f_to_device(tensor.device())?;
+    let samples = numbers.f_narrow(1, 0, 3)?.f_matmul(&rgb)?.f_add(&numbers.f_narrow(1, 3, 1)?)?;
     let samples = samples.f_reshape([1, 3, h, w])?;
     let bytes = |t: Tensor| -> Result<Tensor> { Ok(t.f_round()?.f_clamp(0.0, 255.0)?.f_to_kind(Kind::Uint8)?) };
 
@@ -187,9 +167,7 @@ pub(super) fn pack(tensor: &Tensor, channels: usize, planes: &mut PlanesMut) -> 
     let (across, down) = info.format.chroma_step();
     let window = [down as i64, across as i64];
     // Windows that reach over the edge take the mean of what is there.
-    let means = samples
-        .f_narrow(1, 1, 2)?
-        .f_avg_pool2d(window, window, [0, 0], true, false, None)?;
+    let means = samples.f_narrow(1, 1, 2)?.f_avg_pool2d(window, window, [0, 0], true, false, None)?;
     let chroma = bytes(means.f_squeeze_dim(0)?)?;
     match packing {
         Packing::Yuy2 => {

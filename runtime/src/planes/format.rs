@@ -79,22 +79,10 @@ impl PixelFormat {
     /// How colour samples are laid out.
     pub(super) fn packing(self) -> Packing {
         match self {
-            PixelFormat::Rgb => Packing::Packed {
-                step: 3,
-                blue_first: false,
-            },
-            PixelFormat::Bgr => Packing::Packed {
-                step: 3,
-                blue_first: true,
-            },
-            PixelFormat::Rgba | PixelFormat::Rgbx => Packing::Packed {
-                step: 4,
-                blue_first: false,
-            },
-            PixelFormat::Bgra | PixelFormat::Bgrx => Packing::Packed {
-                step: 4,
-                blue_first: true,
-            },
+            PixelFormat::Rgb => Packing::Packed { step: 3, blue_first: false },
+            PixelFormat::Bgr => Packing::Packed { step: 3, blue_first: true },
+            PixelFormat::Rgba | PixelFormat::Rgbx => Packing::Packed { step: 4, blue_first: false },
+            PixelFormat::Bgra | PixelFormat::Bgrx => Packing::Packed { step: 4, blue_first: true },
             PixelFormat::Gray8 => Packing::Gray,
             PixelFormat::I420 => Packing::Planar,
             PixelFormat::Nv12 => Packing::SemiPlanar,
@@ -174,13 +162,7 @@ impl FrameInfo {
             _ => Matrix::Bt2020,
         };
         let range = if format.is_yuv() { Range::Limited } else { Range::Full };
-        FrameInfo {
-            format,
-            width,
-            height,
-            matrix,
-            range,
-        }
+        FrameInfo { format, width, height, matrix, range }
     }
 
     /// Rows of a plane; 0 for a plane that the format does not have.
@@ -213,11 +195,7 @@ impl FrameInfo {
 
     pub(super) fn check(&self) -> Result<()> {
         let valid = 1..=MAX_SIDE;
-        if valid.contains(&self.width) && valid.contains(&self.height) {
-            Ok(())
-        } else {
-            Err(Error::FrameSize(*self))
-        }
+        if valid.contains(&self.width) && valid.contains(&self.height) { Ok(()) } else { Err(Error::FrameSize(*self)) }
     }
 }
 

@@ -80,12 +80,7 @@ impl Geometry {
                 // Half a pixel goes to the right and the bottom.
                 let before = |free: usize| (free as f64 / 2.0 - 0.1).round().max(0.0) as usize;
                 let placed = Rect::new(before(width - w), before(height - h), w, h);
-                Geometry {
-                    placed,
-                    scaled: (w, h),
-                    gain: (w as f64 / sw, h as f64 / sh),
-                    ..full
-                }
+                Geometry { placed, scaled: (w, h), gain: (w as f64 / sw, h as f64 / sh), ..full }
             }
             Fit::Crop => {
                 let gain = ratio.0.max(ratio.1);
@@ -93,12 +88,7 @@ impl Geometry {
                 let (w, h) = (side(sw, width), side(sh, height));
                 let before = |over: usize| (over as f64 / 2.0).round_ties_even() as usize;
                 let cropped = (before(w - width), before(h - height));
-                Geometry {
-                    scaled: (w, h),
-                    cropped,
-                    gain: (w as f64 / sw, h as f64 / sh),
-                    ..full
-                }
+                Geometry { scaled: (w, h), cropped, gain: (w as f64 / sw, h as f64 / sh), ..full }
             }
         }
     }
@@ -151,12 +141,7 @@ impl Geometry {
 
     /// How the placed columns and rows are sampled, in this order.
     pub(super) fn axes(&self) -> (Axis, Axis) {
-        let axis = |outputs, skipped, scaled: usize, len: usize| Axis {
-            outputs,
-            skipped,
-            scaled,
-            len,
-        };
+        let axis = |outputs, skipped, scaled: usize, len: usize| Axis { outputs, skipped, scaled, len };
         (
             axis(self.placed.width, self.cropped.0, self.scaled.0, self.source.width),
             axis(self.placed.height, self.cropped.1, self.scaled.1, self.source.height),
@@ -186,74 +171,21 @@ mod tests {
     #[test]
     fn letterbox_places_and_scales_back_as_ultralytics() {
         for (frame, input, placed, expected) in [
-            (
-                (1280, 720),
-                (640, 640),
-                Rect::new(0, 140, 640, 360),
-                [201.0, 20.5, 1000.0, 480.0],
-            ),
-            (
-                (1280, 720),
-                (640, 384),
-                Rect::new(0, 12, 640, 360),
-                [201.0, 276.5, 1000.0, 720.0],
-            ),
-            (
-                (810, 1080),
-                (640, 640),
-                Rect::new(80, 0, 480, 640),
-                [34.594, 253.547, 708.75, 641.25],
-            ),
-            (
-                (768, 576),
-                (640, 384),
-                Rect::new(64, 0, 512, 384),
-                [54.75, 225.375, 654.0, 570.0],
-            ),
-            (
-                (427, 640),
-                (640, 640),
-                Rect::new(106, 0, 427, 640),
-                [0.0, 150.25, 394.0, 380.0],
-            ),
-            (
-                (500, 333),
-                (640, 640),
-                Rect::new(0, 107, 640, 426),
-                [78.516, 33.808, 390.625, 213.401],
-            ),
-            (
-                (17, 31),
-                (640, 640),
-                Rect::new(144, 0, 351, 640),
-                [0.0, 7.278, 17.0, 18.406],
-            ),
-            (
-                (1, 1),
-                (640, 384),
-                Rect::new(128, 0, 384, 384),
-                [0.0, 0.391, 0.969, 0.99],
-            ),
-            (
-                (1921, 1079),
-                (640, 384),
-                Rect::new(0, 12, 640, 359),
-                [301.657, 415.52, 1500.781, 1079.0],
-            ),
-            (
-                (4097, 3),
-                (640, 640),
-                Rect::new(0, 319, 640, 1),
-                [643.357, 0.0, 3200.781, 3.0],
-            ),
+            ((1280, 720), (640, 640), Rect::new(0, 140, 640, 360), [201.0, 20.5, 1000.0, 480.0]),
+            ((1280, 720), (640, 384), Rect::new(0, 12, 640, 360), [201.0, 276.5, 1000.0, 720.0]),
+            ((810, 1080), (640, 640), Rect::new(80, 0, 480, 640), [34.594, 253.547, 708.75, 641.25]),
+            ((768, 576), (640, 384), Rect::new(64, 0, 512, 384), [54.75, 225.375, 654.0, 570.0]),
+            ((427, 640), (640, 640), Rect::new(106, 0, 427, 640), [0.0, 150.25, 394.0, 380.0]),
+            ((500, 333), (640, 640), Rect::new(0, 107, 640, 426), [78.516, 33.808, 390.625, 213.401]),
+            ((17, 31), (640, 640), Rect::new(144, 0, 351, 640), [0.0, 7.278, 17.0, 18.406]),
+            ((1, 1), (640, 384), Rect::new(128, 0, 384, 384), [0.0, 0.391, 0.969, 0.99]),
+            ((1921, 1079), (640, 384), Rect::new(0, 12, 640, 359), [301.657, 415.52, 1500.781, 1079.0]),
+            ((4097, 3), (640, 640), Rect::new(0, 319, 640, 1), [643.357, 0.0, 3200.781, 3.0]),
         ] {
             let geometry = Geometry::new(whole(frame.0, frame.1), input.0, input.1, Fit::Letterbox);
             assert_eq!(geometry.placed(), placed, "{frame:?} in {input:?}");
             for (got, expected) in geometry.to_source([100.5, 150.25, 500.0, 380.0]).iter().zip(expected) {
-                assert!(
-                    (got - expected).abs() < 1e-3_f32,
-                    "{frame:?} in {input:?}: {got} for {expected}"
-                );
+                assert!((got - expected).abs() < 1e-3_f32, "{frame:?} in {input:?}: {got} for {expected}");
             }
         }
     }
@@ -275,10 +207,7 @@ mod tests {
                 let given = [120.5, 60.25, 400.0, 260.75];
                 let back = geometry.to_source(geometry.to_input(given));
                 for (a, b) in given.iter().zip(back) {
-                    assert!(
-                        (a - b).abs() < 1e-3,
-                        "{fit:?} {input:?}: {given:?} came back as {back:?}"
-                    );
+                    assert!((a - b).abs() < 1e-3, "{fit:?} {input:?}: {given:?} came back as {back:?}");
                 }
             }
         }
@@ -295,19 +224,8 @@ mod tests {
     fn crop_keeps_the_centre() {
         let geometry = Geometry::new(whole(1280, 720), 224, 224, Fit::Crop);
         // 1280 * 224 / 720 = 398.2, so 87 of 398 columns are left out on the left.
-        assert_eq!(
-            geometry.axes().0,
-            Axis {
-                outputs: 224,
-                skipped: 87,
-                scaled: 398,
-                len: 1280
-            }
-        );
+        assert_eq!(geometry.axes().0, Axis { outputs: 224, skipped: 87, scaled: 398, len: 1280 });
         let [x1, _, x2, _] = geometry.to_source([0.0, 0.0, 224.0, 224.0]);
-        assert!(
-            (x1 + x2 - 1280.0).abs() < 1.0 && (x2 - x1 - 720.0).abs() < 1.0,
-            "{x1} to {x2}"
-        );
+        assert!((x1 + x2 - 1280.0).abs() < 1.0 && (x2 - x1 - 720.0).abs() < 1.0, "{x1} to {x2}");
     }
 }

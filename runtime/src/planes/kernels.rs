@@ -1,4 +1,4 @@
-//! The inner loops: rows blended, columns interpolated, colours multiplied out.
+//! The inner loops: columns interpolated, rows blended, colours multiplied out.
 //!
 //! All but the column look-up is plain Rust, written so that it vectorises, and compiled three times by inlining it into
 //! functions that differ in the instructions they may use. The look-up is where hardware differs most, and is written
@@ -81,55 +81,72 @@ macro_rules! multiversion {
 }
 pub(super) use multiversion;
 
-/// A blended row holds levels times this.
-const ROW_UNIT: i32 = 128;
-/// An interpolated row holds levels times this.
-pub(super) const COLUMN_UNIT: f64 = (ROW_UNIT * 16384) as f64;
-
-/// Blends two rows, of which every `S`th byte from `OFFSET` on counts, and repeats the last sample once, for the pair
-/// that begins with it. `weight` is the part of `other`, in 1/65536, at most a half. Where the rows are equal the
-/// result is exact, elsewhere at most 1/128 level off.
+/// Spreads every `S`th byte from `OFFSET` on into words, and repeats the last once, for the pair that begins with it.
 #[inline(always)]
-pub(super) fn blend<const S: usize, const OFFSET: usize>(
-    [base, other]: [&[u8]; 2],
-    weight: i16,
-    out: &mut [i16],
-    n: usize,
-) {
-    let row = out[..n].iter_mut();
-    if weight == 0 {
-        for (out, base) in row.zip(base.chunks_exact(S)) {
-            *out = i16::from(base[OFFSET]) << 7;
-        }
-    } else {
-        for ((out, base), other) in row.zip(base.chunks_exact(S)).zip(other.chunks_exact(S)) {
-            let (base, other) = (i16::from(base[OFFSET]), i16::from(other[OFFSET]));
-            let part = (i32::from((other - base) << 7) * i32::from(weight)) >> 16;
-            *out = (base << 7) + part as i16;
-        }
+pub(super) fn spread<const S: usize, const OFFSET: usize>(source: &[u8], out: &mut [i16], n: usize) {
+    for (out, sample) in out[..n].iter_mut().zip(source.chunks_exact(S)) {
+        *out = i16::from(sample[OFFSET]);
     }
     out[n] = out[n - 1];
 }
 
-/// How columns are looked up.
-pub(super) trait Simd {
-    /// `out[i] = row[left[i]] * weight + row[left[i] + 1] * weight`, in units of [`COLUMN_UNIT`]. `out` is as long as
-    /// the table, and `row` goes on for a window after its last sample.
-    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [f32]);
+/// What the number in a blended row is to be multiplied with to be a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blend {
+    /// Rounded to whole levels, step by step as OpenCV does it.
+    Levels,
+    /// In 1/262144 of a level: what is only now made into colours is not rounded before.
+    Fine,
 }
 
-/// Interpolates a blended row to the width of the output.
+impl Blend {
+    pub fn unit(self) -> f64 {
+        match self {
+            Blend::Levels => 1.0,
+            Blend::Fine => f64::from(2048 * 128),
+        }
+    }
+}
+
+/// Blends two interpolated rows.
 #[inline(always)]
-pub(super) fn interpolate<S: Simd>(row: &[i16], columns: &Columns, out: &mut [f32]) {
+pub(super) fn blend(blend: Blend, [above, below]: [&[i16]; 2], weights: [i16; 2], out: &mut [f32]) {
+    let rows = out.iter_mut().zip(above).zip(below);
+    let [a, b] = weights.map(i32::from);
+    match blend {
+        Blend::Levels => {
+            for ((out, above), below) in rows {
+                let quarters = ((a * i32::from(*above)) >> 16) + ((b * i32::from(*below)) >> 16);
+                *out = ((quarters + 2) >> 2) as f32;
+            }
+        }
+        Blend::Fine => {
+            for ((out, above), below) in rows {
+                *out = (a * i32::from(*above) + b * i32::from(*below)) as f32;
+            }
+        }
+    }
+}
+
+/// How columns are looked up.
+pub(super) trait Simd {
+    /// `out[i] = row[left[i]] * weight + row[left[i] + 1] * weight`, in 1/128 of a level, rounded down. `out` is as long
+    /// as the table, and `row` goes on for a window after its last sample.
+    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [i16]);
+}
+
+/// Interpolates a row to the width of the output, in 1/128 of a level.
+#[inline(always)]
+pub(super) fn interpolate<S: Simd>(row: &[i16], columns: &Columns, out: &mut [i16]) {
     match columns {
         Columns::Same => {
             for (out, v) in out.iter_mut().zip(row) {
-                *out = (i32::from(*v) << 14) as f32;
+                *out = *v << 7;
             }
         }
         Columns::Halved => {
             for (out, pair) in out.iter_mut().zip(row.chunks_exact(2)) {
-                *out = ((i32::from(pair[0]) + i32::from(pair[1])) << 13) as f32;
+                *out = (pair[0] + pair[1]) << 6;
             }
         }
         Columns::Table(table) => S::look_up(row, table, out),
@@ -140,12 +157,12 @@ pub(super) struct Portable;
 
 impl Simd for Portable {
     #[inline(always)]
-    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [f32]) {
+    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [i16]) {
         for ((out, &left), &weights) in out.iter_mut().zip(&table.left).zip(&table.weights) {
             let left = left as usize;
             let sum =
                 i32::from(row[left]) * (weights & 0xffff) as i32 + i32::from(row[left + 1]) * (weights >> 16) as i32;
-            *out = sum as f32;
+            *out = (sum >> 4) as i16;
         }
     }
 }
@@ -157,15 +174,11 @@ pub(super) struct Avx2;
 impl Simd for Avx2 {
     /// Gathers pairs as 32-bit words.
     #[inline(always)]
-    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [f32]) {
+    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [i16]) {
         #[target_feature(enable = "avx2")]
-        fn gather(row: &[i16], table: &ColumnTable, out: &mut [f32]) {
+        fn gather(row: &[i16], table: &ColumnTable, out: &mut [i16]) {
             use std::arch::x86_64::*;
-            let groups = table
-                .left
-                .chunks_exact(8)
-                .zip(table.weights.chunks_exact(8))
-                .zip(out.chunks_exact_mut(8));
+            let groups = table.left.chunks_exact(8).zip(table.weights.chunks_exact(8)).zip(out.chunks_exact_mut(8));
             for ((left, weights), out) in groups {
                 // Positions ascend, so the last of eight is the furthest.
                 assert!(left[0] >= 0 && (left[7] as usize) + 1 < row.len());
@@ -174,7 +187,9 @@ impl Simd for Avx2 {
                     let left = _mm256_loadu_si256(left.as_ptr().cast());
                     let pairs = _mm256_i32gather_epi32::<2>(row.as_ptr().cast(), left);
                     let sums = _mm256_madd_epi16(pairs, _mm256_loadu_si256(weights.as_ptr().cast()));
-                    _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtepi32_ps(sums));
+                    let words = _mm256_srli_epi32::<4>(sums);
+                    let words = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+                    _mm_storeu_si128(out.as_mut_ptr().cast(), words);
                 }
             }
         }
@@ -190,14 +205,12 @@ pub(super) struct Avx512;
 impl Simd for Avx512 {
     /// Takes sixteen pairs out of a window of 64 samples by one permutation; gathers are several times slower.
     #[inline(always)]
-    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [f32]) {
+    fn look_up(row: &[i16], table: &ColumnTable, out: &mut [i16]) {
         #[target_feature(enable = "avx512f,avx512bw")]
-        fn permute(row: &[i16], table: &ColumnTable, windows: &super::sampling::Windows, out: &mut [f32]) {
+        fn permute(row: &[i16], table: &ColumnTable, windows: &super::sampling::Windows, out: &mut [i16]) {
             use std::arch::x86_64::*;
             let groups = windows.start.iter().zip(&windows.lanes);
-            let groups = groups
-                .zip(table.weights.chunks_exact(GROUP))
-                .zip(out.chunks_exact_mut(GROUP));
+            let groups = groups.zip(table.weights.chunks_exact(GROUP)).zip(out.chunks_exact_mut(GROUP));
             for (((&start, lanes), weights), out) in groups {
                 let window = &row[start as usize..][..WINDOW];
                 // SAFETY: the window is 64 words long, lanes are 32 words, weights and outputs 16 double words.
@@ -207,7 +220,8 @@ impl Simd for Avx512 {
                     let lanes = _mm512_loadu_si512(lanes.as_ptr().cast());
                     let pairs = _mm512_permutex2var_epi16(low, lanes, high);
                     let sums = _mm512_madd_epi16(pairs, _mm512_loadu_si512(weights.as_ptr().cast()));
-                    _mm512_storeu_ps(out.as_mut_ptr(), _mm512_cvtepi32_ps(sums));
+                    let words = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<4>(sums));
+                    _mm256_storeu_si256(out.as_mut_ptr().cast(), words);
                 }
             }
         }

@@ -56,9 +56,7 @@ impl Element for f16 {
         const SUBNORMAL: u32 = 126 << 23;
         let sign = v.to_bits() & 0x8000_0000;
         let bits = v.to_bits() ^ sign;
-        let small = (f32::from_bits(bits) + f32::from_bits(SUBNORMAL))
-            .to_bits()
-            .wrapping_sub(SUBNORMAL);
+        let small = (f32::from_bits(bits) + f32::from_bits(SUBNORMAL)).to_bits().wrapping_sub(SUBNORMAL);
         let normal = bits.wrapping_sub(112 << 23).wrapping_add(0xfff + ((bits >> 13) & 1)) >> 13;
         let magnitude = if bits < 113 << 23 { small } else { normal };
         let magnitude = if bits >= 143 << 23 { 0x7c00 } else { magnitude };
@@ -98,10 +96,7 @@ impl Picture {
     /// Checks that a tensor is a picture in the CPU's memory, in either layout, with rows that do not overlap.
     pub fn of(tensor: &Tensor, channels: &[usize]) -> Result<Self> {
         if !tensor.defined() {
-            return Err(Error::Tensor {
-                expected: "a picture".to_string(),
-                got: "nothing".to_string(),
-            });
+            return Err(Error::Tensor { expected: "a picture".to_string(), got: "nothing".to_string() });
         }
         let (size, stride) = (tensor.size(), tensor.stride());
         let wrong = |got: String| {
@@ -117,10 +112,7 @@ impl Picture {
             _ => return wrong(format!("{size:?}")),
         };
         let last = |v: &[i64]| -> [usize; 3] { std::array::from_fn(|i| v[skip + i].max(0) as usize) };
-        let picture = Picture {
-            shape: last(&size),
-            strides: last(&stride),
-        };
+        let picture = Picture { shape: last(&size), strides: last(&stride) };
         let ([c, h, w], [sc, sh, sw]) = (picture.shape, picture.strides);
         let dense = match picture.layout() {
             Layout::ChannelsLast => (w < 2 || sw == c) && (h < 2 || sh >= w * c),
@@ -134,21 +126,12 @@ impl Picture {
 
     fn layout(&self) -> Layout {
         let ([c, _, w], [sc, _, sw]) = (self.shape, self.strides);
-        if c > 1 && sc == 1 && (sw == c || w < 2) {
-            Layout::ChannelsLast
-        } else {
-            Layout::Contiguous
-        }
+        if c > 1 && sc == 1 && (sw == c || w < 2) { Layout::ChannelsLast } else { Layout::Contiguous }
     }
 
     /// Numbers from the first to the last one of the picture.
     fn extent(&self) -> usize {
-        self.shape
-            .iter()
-            .zip(self.strides)
-            .map(|(n, stride)| (n - 1) * stride)
-            .sum::<usize>()
-            + 1
+        self.shape.iter().zip(self.strides).map(|(n, stride)| (n - 1) * stride).sum::<usize>() + 1
     }
 }
 
@@ -185,11 +168,9 @@ impl<'a, T: Element> Pixels<'a, T> {
         let ([c, _, _], [sc, sh, _]) = (self.picture.shape, self.picture.strides);
         match self.picture.layout() {
             Layout::ChannelsLast => RowOut::Interleaved(&mut self.data[y * sh + x * c..][..n * c]),
-            Layout::Contiguous if c == 1 => RowOut::Planar([
-                &mut self.data[y * sh + x..][..n],
-                Default::default(),
-                Default::default(),
-            ]),
+            Layout::Contiguous if c == 1 => {
+                RowOut::Planar([&mut self.data[y * sh + x..][..n], Default::default(), Default::default()])
+            }
             Layout::Contiguous => {
                 let (first, rest) = self.data.split_at_mut(sc);
                 let (second, third) = rest.split_at_mut(sc);
@@ -204,9 +185,7 @@ impl<'a, T: Element> Pixels<'a, T> {
         let c = self.channels();
         match self.row(y, x, n) {
             RowOut::Interleaved(row) if colour[..c].iter().all(|v| *v == colour[0]) => row.fill(colour[0]),
-            RowOut::Interleaved(row) => row
-                .chunks_exact_mut(c)
-                .for_each(|pixel| pixel.copy_from_slice(&colour[..c])),
+            RowOut::Interleaved(row) => row.chunks_exact_mut(c).for_each(|pixel| pixel.copy_from_slice(&colour[..c])),
             RowOut::Planar(rows) => rows.into_iter().zip(colour).for_each(|(row, v)| row.fill(v)),
         }
     }
@@ -269,18 +248,12 @@ mod tests {
                 assert_eq!(<bf16 as Element>::from_f32(v), bf16::from_f32(v), "{v}");
                 assert_eq!(<f16 as Element>::from_f32(v), f16::from_f32(v), "{v}");
                 let half = f16::from_f32(v);
-                assert!(
-                    half.is_infinite() || <f16 as Element>::to_f32(half) == half.to_f32(),
-                    "{v}"
-                );
+                assert!(half.is_infinite() || <f16 as Element>::to_f32(half) == half.to_f32(), "{v}");
             }
             v *= 1.000_37;
         }
         assert_eq!(<f16 as Element>::from_f32(0.0).to_bits(), 0);
-        assert_eq!(
-            [0.0, 0.49, 0.51, 1.5, 254.6].map(<u8 as Element>::from_f32),
-            [0, 0, 1, 2, 255]
-        );
+        assert_eq!([0.0, 0.49, 0.51, 1.5, 254.6].map(<u8 as Element>::from_f32), [0, 0, 1, 2, 255]);
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //! Conventions, which are those of the libraries that models are trained with:
 //! - Pixel centres lie at half coordinates, interpolation is bilinear without antialiasing (`cv2.INTER_LINEAR`,
 //!   `F.interpolate(mode="bilinear", align_corners=False)`), edges are repeated.
+//! - RGB and grey frames come to the very levels of `cv2.resize`, on the CPU: libraries prepare pictures with it, and a
+//!   level more or less moves scores by thousandths.
 //! - Chroma samples sit in the centre of the luma samples they belong to, as OpenCV and swscale assume by default.
 //!   Y and chroma are interpolated each at its own resolution, and only what reaches the network is colour-converted.
 //!   At full size chroma is repeated, not interpolated, so that the mean taken on the way back restores it exactly.
@@ -45,27 +47,11 @@ pub enum Error {
     #[error("{0} is not a frame size: each side must be 1 to {max}", max = format::MAX_SIDE)]
     FrameSize(FrameInfo),
     #[error("a frame of {info} has {expected} plane(s), got {got}")]
-    PlaneCount {
-        info: FrameInfo,
-        expected: usize,
-        got: usize,
-    },
+    PlaneCount { info: FrameInfo, expected: usize, got: usize },
     #[error("plane {plane} of {info}: a stride of at least {expected} bytes is needed, got {got}")]
-    Stride {
-        info: FrameInfo,
-        plane: usize,
-        expected: usize,
-        got: usize,
-    },
+    Stride { info: FrameInfo, plane: usize, expected: usize, got: usize },
     #[error("plane {plane} of {info}: {expected} bytes expected ({rows} rows, stride {stride}), got {got}")]
-    Truncated {
-        info: FrameInfo,
-        plane: usize,
-        rows: usize,
-        stride: usize,
-        expected: usize,
-        got: usize,
-    },
+    Truncated { info: FrameInfo, plane: usize, rows: usize, stride: usize, expected: usize, got: usize },
     #[error("set up for frames of {expected}, got one of {got}")]
     Frame { expected: FrameInfo, got: FrameInfo },
     #[error("region {region} does not lie inside a frame of {info}")]

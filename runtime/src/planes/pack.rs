@@ -73,8 +73,7 @@ impl Packer {
                     self.finish.row::<u8, 3, 3>(slices(&self.rgb), RowOut::Interleaved(row));
                 }
                 Packing::Packed { .. } => {
-                    self.finish
-                        .row::<u8, 3, 3>(slices(&self.rgb), RowOut::Planar(slices_mut(&mut self.bytes)));
+                    self.finish.row::<u8, 3, 3>(slices(&self.rgb), RowOut::Planar(slices_mut(&mut self.bytes)));
                     interleave_opaque(&self.bytes, row);
                 }
                 Packing::Yuy2 => {
@@ -107,8 +106,7 @@ impl Packer {
         let n = self.sums[0].len().div_ceil(2);
         self.sums.iter_mut().for_each(|sum| halve(sum, 1.0 / rows as f32));
         let means = slices(&self.sums).map(|row| &row[..n]);
-        self.finish
-            .row::<u8, 3, 3>(means, RowOut::Planar(slices_mut(&mut self.bytes)));
+        self.finish.row::<u8, 3, 3>(means, RowOut::Planar(slices_mut(&mut self.bytes)));
         let [_, u, v] = slices(&self.bytes).map(|row| &row[..n]);
         match self.packing {
             Packing::Planar => {
@@ -117,19 +115,11 @@ impl Packer {
             }
             Packing::SemiPlanar => {
                 let row = planes.row_mut(1, y);
-                row.chunks_exact_mut(2)
-                    .zip(u)
-                    .zip(v)
-                    .for_each(|((out, u), v)| out.copy_from_slice(&[*u, *v]));
+                row.chunks_exact_mut(2).zip(u).zip(v).for_each(|((out, u), v)| out.copy_from_slice(&[*u, *v]));
             }
             _ => {
                 // Every row has chroma of its own, so its luma is still there.
-                let quads = planes
-                    .row_mut(0, y)
-                    .chunks_exact_mut(4)
-                    .zip(self.luma.chunks_exact(2))
-                    .zip(u)
-                    .zip(v);
+                let quads = planes.row_mut(0, y).chunks_exact_mut(4).zip(self.luma.chunks_exact(2)).zip(u).zip(v);
                 quads.for_each(|(((out, luma), u), v)| out.copy_from_slice(&[luma[0], *u, luma[1], *v]));
             }
         }

@@ -63,22 +63,14 @@ impl InputSpec {
     /// From levels to the network's numbers.
     pub(super) fn normalisation(&self) -> Affine {
         let (scale, mean, std) = (f64::from(self.scale), self.mean.map(f64::from), self.std.map(f64::from));
-        Affine::diagonal(
-            std.map(|std| 1.0 / (scale * std)),
-            std::array::from_fn(|c| -mean[c] / std[c]),
-        )
+        Affine::diagonal(std.map(|std| 1.0 / (scale * std)), std::array::from_fn(|c| -mean[c] / std[c]))
     }
 
     fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::Input(what));
         let sides = 1..=super::format::MAX_SIDE;
         if !sides.contains(&self.width) || !sides.contains(&self.height) {
-            return wrong(format!(
-                "each side must be 1 to {}, got {}x{}",
-                sides.end(),
-                self.width,
-                self.height
-            ));
+            return wrong(format!("each side must be 1 to {}, got {}x{}", sides.end(), self.width, self.height));
         }
         let divisors = [self.scale, self.std[0], self.std[1], self.std[2]];
         if divisors.iter().any(|v| !v.is_normal()) || self.mean.iter().any(|v| !v.is_finite()) {
@@ -120,20 +112,9 @@ impl Preprocessor {
     }
 
     fn full_size_scaled(info: &FrameInfo, scale: f32) -> Result<Self> {
-        let colour = if info.channels() == 1 {
-            Colour::Gray
-        } else {
-            Colour::Rgb
-        };
+        let colour = if info.channels() == 1 { Colour::Gray } else { Colour::Rgb };
         let (width, height) = (info.width, info.height);
-        let spec = InputSpec {
-            width,
-            height,
-            colour,
-            fit: Fit::Stretch,
-            scale,
-            ..InputSpec::default()
-        };
+        let spec = InputSpec { width, height, colour, fit: Fit::Stretch, scale, ..InputSpec::default() };
         Self::with(info, &spec, Between::Repeat)
     }
 
@@ -143,12 +124,7 @@ impl Preprocessor {
         let frame = Rect::new(0, 0, info.width, info.height);
         let geometry = Geometry::new(frame, spec.width, spec.height, spec.fit);
         let sampler = Sampler::new(info, spec, geometry, between);
-        Ok(Preprocessor {
-            info: *info,
-            spec: *spec,
-            between,
-            sampler,
-        })
+        Ok(Preprocessor { info: *info, spec: *spec, between, sampler })
     }
 
     pub fn info(&self) -> &FrameInfo {
@@ -168,11 +144,7 @@ impl Preprocessor {
     /// batch is `tensor.f_get(i)`.
     pub fn empty(&self, batch: usize, kind: Kind, layout: Layout) -> Result<Tensor> {
         let InputSpec { width, height, .. } = self.spec;
-        device::empty(
-            [batch, self.spec.channels(), height, width],
-            (kind, Device::Cpu),
-            layout,
-        )
+        device::empty([batch, self.spec.channels(), height, width], (kind, Device::Cpu), layout)
     }
 
     /// Fills `out`, `[1, C, H, W]` or `[C, H, W]` on the CPU (a slot of a batch, say), from a whole frame. Kinds are
@@ -226,10 +198,7 @@ impl Preprocessor {
 
     pub(super) fn region_sampler(&self, region: Rect) -> Result<Sampler> {
         if !region.lies_in(self.info.width, self.info.height) {
-            return Err(Error::Region {
-                region,
-                info: self.info,
-            });
+            return Err(Error::Region { region, info: self.info });
         }
         let (across, down) = self.info.format.chroma_step();
         let widen = |start: usize, len: usize, step: usize, limit: usize| {
@@ -238,37 +207,21 @@ impl Preprocessor {
         };
         let (x, width) = widen(region.x, region.width, across, self.info.width);
         let (y, height) = widen(region.y, region.height, down, self.info.height);
-        let geometry = Geometry::new(
-            Rect::new(x, y, width, height),
-            self.spec.width,
-            self.spec.height,
-            self.spec.fit,
-        );
+        let geometry = Geometry::new(Rect::new(x, y, width, height), self.spec.width, self.spec.height, self.spec.fit);
         Ok(Sampler::new(&self.info, &self.spec, geometry, self.between))
     }
 
     fn check_frame(&self, planes: &Planes) -> Result<()> {
         let got = *planes.info();
-        if got == self.info {
-            Ok(())
-        } else {
-            Err(Error::Frame {
-                expected: self.info,
-                got,
-            })
-        }
+        if got == self.info { Ok(()) } else { Err(Error::Frame { expected: self.info, got }) }
     }
 
     fn check_kind(&self, kind: Kind) -> Result<()> {
         match kind {
             Kind::Float | Kind::BFloat16 | Kind::Half => Ok(()),
             Kind::Uint8 if self.spec.is_levels() => Ok(()),
-            Kind::Uint8 => Err(Error::Input(
-                "Uint8 takes levels: scale 1, mean 0 and std 1".to_string(),
-            )),
-            _ => Err(Error::Input(format!(
-                "kind {kind:?} is not one of Float, BFloat16, Half, Uint8"
-            ))),
+            Kind::Uint8 => Err(Error::Input("Uint8 takes levels: scale 1, mean 0 and std 1".to_string())),
+            _ => Err(Error::Input(format!("kind {kind:?} is not one of Float, BFloat16, Half, Uint8"))),
         }
     }
 
@@ -276,10 +229,7 @@ impl Preprocessor {
         let picture = Picture::of(out, &[self.spec.channels()])?;
         let expected = [self.spec.channels(), self.spec.height, self.spec.width];
         if picture.shape != expected {
-            return Err(Error::Tensor {
-                expected: format!("{expected:?}"),
-                got: format!("{:?}", picture.shape),
-            });
+            return Err(Error::Tensor { expected: format!("{expected:?}"), got: format!("{:?}", picture.shape) });
         }
         let kind = out.f_kind()?;
         self.check_kind(kind)?;
@@ -316,10 +266,7 @@ pub fn to_tensor(planes: &Planes, device: Device, kind: Kind) -> Result<Tensor> 
 pub fn write_tensor(tensor: &Tensor, planes: &mut PlanesMut) -> Result<()> {
     let info = *planes.info();
     if !tensor.defined() {
-        return Err(Error::Tensor {
-            expected: format!("a picture for {info}"),
-            got: "nothing".to_string(),
-        });
+        return Err(Error::Tensor { expected: format!("a picture for {info}"), got: "nothing".to_string() });
     }
     let (size, kind) = (tensor.size(), tensor.f_kind()?);
     let expected = [info.height as i64, info.width as i64];
@@ -327,18 +274,12 @@ pub fn write_tensor(tensor: &Tensor, planes: &mut PlanesMut) -> Result<()> {
         [1, c @ (1 | 3), rest @ ..] | [c @ (1 | 3), rest @ ..] if *rest == expected => *c as usize,
         _ => {
             let expected = format!("[1, 3 or 1, {}, {}] for {info}", expected[0], expected[1]);
-            return Err(Error::Tensor {
-                expected,
-                got: format!("{size:?}"),
-            });
+            return Err(Error::Tensor { expected, got: format!("{size:?}") });
         }
     };
     if !matches!(kind, Kind::Float | Kind::BFloat16 | Kind::Half) {
         let expected = "kind Float, BFloat16 or Half".to_string();
-        return Err(Error::Tensor {
-            expected,
-            got: format!("{kind:?}"),
-        });
+        return Err(Error::Tensor { expected, got: format!("{kind:?}") });
     }
     if tensor.device() != Device::Cpu {
         return device::pack(tensor, channels, planes);

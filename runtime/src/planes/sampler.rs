@@ -1,17 +1,19 @@
 //! One fused pass from a frame's planes to a network's input.
 //!
-//! For every row of the output the two source rows it lies between are blended into one short row (8 bits to 16), that
-//! row is interpolated to the output's width, for Y and chroma each at its own resolution, and the components are
-//! multiplied by one matrix that holds colour conversion and normalisation together. Only a few rows are in flight, so
-//! everything but the frame and the result stays in the first-level cache. Blending before interpolating means that the
-//! expensive look-ups happen once an output row, not once a source row.
+//! Each source row that counts is interpolated to the output's width (8 bits to 16), for Y and chroma each at its own
+//! resolution; for every row of the output the two it lies between are blended, and the components are multiplied by one
+//! matrix that holds colour conversion and normalisation together. Only a few rows are in flight, so everything but the
+//! frame and the result stays in the first-level cache.
+//!
+//! For RGB and grey frames, which is what libraries prepare with OpenCV, order and rounding are those of `cv2.resize`:
+//! the network sees the same levels, bit for bit. A score can move by more than a thousandth for less.
 
 use tch::{Device, Tensor};
 
 use super::colour::{self, Affine};
 use super::format::Packing;
 use super::geometry::Geometry;
-use super::kernels::{self, COLUMN_UNIT, Finish, Isa, Simd};
+use super::kernels::{self, Blend, Finish, Isa, Simd};
 use super::memory::{Element, Pixels};
 use super::preprocess::{Colour, InputSpec};
 use super::sampling::{Between, Columns, GROUP, Tap, WINDOW, taps};
@@ -28,6 +30,7 @@ pub(super) struct Sampler {
     /// From samples to the network's numbers.
     whole: Affine,
     finish: Finish,
+    blend: Blend,
     /// The padding's colour in the network's numbers.
     pad: [f32; 3],
     components: usize,
@@ -68,9 +71,19 @@ impl Grid {
         k: usize,
         buffers: &mut Buffers,
     ) {
-        let sources = [tap.base, tap.other].map(|y| &planes.row(plane, self.y + y)[self.x * STEP..]);
-        kernels::blend::<STEP, OFFSET>(sources, tap.weight, &mut buffers.blended, self.width);
-        kernels::interpolate::<S>(&buffers.blended, &self.columns, &mut buffers.rows[k]);
+        let Buffers { blend, spread, lines, rows } = buffers;
+        let lines = &mut lines[k];
+        let slots = lines.slots(tap.rows);
+        for (slot, y) in slots.into_iter().zip(tap.rows) {
+            if lines.source[slot] != Some(y) {
+                lines.source[slot] = Some(y);
+                let bytes = &planes.row(plane, self.y + y)[self.x * STEP..];
+                kernels::spread::<STEP, OFFSET>(bytes, spread, self.width);
+                kernels::interpolate::<S>(spread, &self.columns, &mut lines.of_slot[slot]);
+            }
+        }
+        let pair = slots.map(|slot| &lines.of_slot[slot][..]);
+        kernels::blend(*blend, pair, tap.weights, &mut rows[k]);
     }
 }
 
@@ -87,6 +100,7 @@ impl Sampler {
         let chroma = (is_yuv && components == 3).then(|| Grid::new(&geometry, info.format.chroma_step(), between));
         let normalise = spec.normalisation();
         let whole = whole(info, spec, components);
+        let blend = if is_yuv { Blend::Fine } else { Blend::Levels };
         let pad = std::array::from_fn(|c| (normalise.m[c][c] * f64::from(spec.pad) + normalise.b[c]) as f32);
         Sampler {
             geometry,
@@ -94,7 +108,8 @@ impl Sampler {
             luma: Grid::new(&geometry, luma_step, between),
             chroma,
             whole,
-            finish: finish(&whole, &normalise),
+            finish: finish(&whole, &normalise, blend),
+            blend,
             pad,
             components,
             channels: spec.channels(),
@@ -147,7 +162,9 @@ impl Sampler {
 
         let padded = placed.width.next_multiple_of(GROUP);
         let mut buffers = Buffers {
-            blended: vec![0; self.luma.width + 1 + WINDOW],
+            blend: self.blend,
+            spread: vec![0; self.luma.width + 1 + WINDOW],
+            lines: [(); 3].map(|()| Lines::new(padded)),
             rows: [(); 3].map(|()| vec![0.0; padded]),
         };
 
@@ -180,7 +197,7 @@ impl Sampler {
         }
     }
 
-    /// Blends and interpolates luma; of packed formats, all components.
+    /// Interpolates and blends luma; of packed formats, all components.
     #[inline(always)]
     fn luma_row<S: Simd>(&self, planes: &Planes, tap: Tap, buffers: &mut Buffers) {
         let grid = &self.luma;
@@ -200,7 +217,7 @@ impl Sampler {
         }
     }
 
-    /// Blends and interpolates U and V.
+    /// Interpolates and blends U and V.
     #[inline(always)]
     fn chroma_row<S: Simd>(&self, planes: &Planes, grid: &Grid, tap: Tap, buffers: &mut Buffers) {
         match self.packing {
@@ -220,10 +237,32 @@ impl Sampler {
     }
 }
 
-/// The rows in flight: one blended, and of each component one interpolated.
+/// The rows in flight: one spread into words, and of each component two interpolated and one blended.
 struct Buffers {
-    blended: Vec<i16>,
+    blend: Blend,
+    spread: Vec<i16>,
+    lines: [Lines; 3],
     rows: [Vec<f32>; 3],
+}
+
+/// The last two interpolated source rows of a component: neighbouring rows of the output often share one.
+struct Lines {
+    /// Which source row each slot holds.
+    source: [Option<usize>; 2],
+    of_slot: [Vec<i16>; 2],
+}
+
+impl Lines {
+    fn new(width: usize) -> Self {
+        Lines { source: [None; 2], of_slot: [(); 2].map(|()| vec![0; width]) }
+    }
+
+    /// Where two source rows are held, or are to be put.
+    #[inline(always)]
+    fn slots(&self, [above, below]: [usize; 2]) -> [usize; 2] {
+        let first = usize::from(self.source[1] == Some(above) || self.source[0] == Some(below) && above != below);
+        [first, if below == above { first } else { 1 - first }]
+    }
 }
 
 /// From a frame's samples to the network's numbers. A single component stands in the first place.
@@ -232,11 +271,7 @@ fn whole(info: &FrameInfo, spec: &InputSpec, components: usize) -> Affine {
         Colour::Rgb => Affine::diagonal([1.0; 3], [0.0; 3]),
         Colour::Bgr => Affine::swap_red_blue(),
         // The weights that made Y from RGB give Y back from RGB. RGB itself has none; BT.601's are what OpenCV takes.
-        Colour::Gray => colour::gray(if info.format.is_yuv() {
-            info.matrix
-        } else {
-            Matrix::Bt601
-        }),
+        Colour::Gray => colour::gray(if info.format.is_yuv() { info.matrix } else { Matrix::Bt601 }),
     };
     let mut whole = spec.normalisation().after(&order).after(&colour::to_rgb(info));
     if components == 1 {
@@ -247,10 +282,10 @@ fn whole(info: &FrameInfo, spec: &InputSpec, components: usize) -> Affine {
 }
 
 /// The same for interpolated rows, held to what levels 0 to 255 come to: YUV can hold colours that RGB cannot.
-fn finish(whole: &Affine, normalise: &Affine) -> Finish {
+fn finish(whole: &Affine, normalise: &Affine, blend: Blend) -> Finish {
     let ends = |c: usize| [0.0, 255.0].map(|level| (normalise.m[c][c] * level + normalise.b[c]) as f32);
     Finish {
-        m: whole.m.map(|row| row.map(|v| (v / COLUMN_UNIT) as f32)),
+        m: whole.m.map(|row| row.map(|v| (v / blend.unit()) as f32)),
         b: whole.b.map(|v| v as f32),
         low: std::array::from_fn(|c| ends(c)[0].min(ends(c)[1])),
         high: std::array::from_fn(|c| ends(c)[0].max(ends(c)[1])),

@@ -11,44 +11,47 @@ pub(super) enum Between {
     Repeat,
 }
 
-/// For each output, the sample before it and how far it lies beyond that sample, 0 to 1. `step` is how many samples of
-/// the axis one sample of the plane stands for (2 for chroma of half resolution, which sits in their centre).
-fn positions(axis: Axis, step: usize, between: Between) -> impl Iterator<Item = (usize, f64)> {
+/// Weights are held in 1/2048, OpenCV's unit for pictures of bytes: who wants the boxes that a network gives in its own
+/// library has to give it the same levels, and a thousandth of a score can hang on one.
+const WEIGHT_UNIT: f32 = 2048.0;
+
+/// For each output, the sample before it (-1 where it lies before the first) and how far it lies beyond that sample, 0
+/// to 1. `step` is how many samples of the axis one sample of the plane stands for (2 for chroma of half resolution,
+/// which sits in their centre).
+fn positions(axis: Axis, step: usize, between: Between) -> impl Iterator<Item = (isize, f32)> {
     let last = axis.len.div_ceil(step) - 1;
-    let scale = axis.len as f64 / axis.scaled as f64;
+    // As OpenCV arrives at it: the last bit decides where a weight is rounded to.
+    let scale = 1.0 / (axis.scaled as f64 / axis.len as f64);
     (0..axis.outputs).map(move |i| {
         let centre = ((i + axis.skipped) as f64 + 0.5) * scale / step as f64;
         if between == Between::Repeat {
-            return ((centre as usize).min(last), 0.0);
+            return ((centre as usize).min(last) as isize, 0.0);
         }
-        let at = (centre - 0.5).clamp(0.0, last as f64);
-        (at as usize, at.fract())
+        let at = (centre - 0.5) as f32;
+        (at.floor() as isize, at - at.floor())
     })
 }
 
-/// The two rows an output row lies between. The nearer one is the base, so that the weight of the other, in 1/65536,
-/// is at most a half and fits 16 bits with a sign, which is what the fast multiplication takes.
+/// Of the two samples that an output lies between, the first's and the second's part.
+fn weights(fraction: f32) -> [i16; 2] {
+    [1.0 - fraction, fraction].map(|part| (part * WEIGHT_UNIT).round_ties_even() as i16)
+}
+
+/// The two rows an output row lies between. Beyond the edges the outermost is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tap {
-    pub base: usize,
-    pub other: usize,
-    pub weight: i16,
+    pub rows: [usize; 2],
+    pub weights: [i16; 2],
 }
 
 pub(super) fn taps(axis: Axis, step: usize, between: Between) -> Vec<Tap> {
-    let tap = |(lo, fraction): (usize, f64)| {
-        let (base, other, part) = if fraction <= 0.5 {
-            (lo, lo + 1, fraction)
-        } else {
-            (lo + 1, lo, 1.0 - fraction)
-        };
-        let weight = (part * 65536.0).round().min(i16::MAX as f64) as i16;
-        // With no weight the other row is not to be read: it need not exist.
-        Tap {
-            base,
-            other: if weight == 0 { base } else { other },
-            weight,
-        }
+    let last = axis.len.div_ceil(step) as isize - 1;
+    let tap = |(lo, fraction): (isize, f32)| {
+        let weights = weights(fraction);
+        let above = lo.clamp(0, last) as usize;
+        // With no weight the other row is not to be read: one row less to make.
+        let below = if weights[1] == 0 { above } else { (lo + 1).clamp(0, last) as usize };
+        Tap { rows: [above, below], weights }
     };
     positions(axis, step, between).map(tap).collect()
 }
@@ -73,7 +76,7 @@ pub(super) enum Columns {
 pub(super) struct ColumnTable {
     /// The left sample of each pair.
     pub left: Vec<i32>,
-    /// Weights in 1/16384: the left one's in the low, the right one's in the high 16 bits.
+    /// Weights in 1/2048: the left one's in the low, the right one's in the high 16 bits.
     pub weights: Vec<u32>,
     /// Where every group reaches no further than a window.
     pub windows: Option<Windows>,
@@ -88,12 +91,15 @@ pub(super) struct Windows {
 
 impl Columns {
     pub fn new(axis: Axis, step: usize, between: Between) -> Self {
-        let positions: Vec<_> = positions(axis, step, between).collect();
-        let regular = |stride: usize, fraction: f64| {
-            positions
-                .iter()
-                .enumerate()
-                .all(|(i, &(lo, f))| lo == i * stride && f == fraction)
+        let last = axis.len.div_ceil(step) as isize - 1;
+        let inside = |(lo, fraction): (isize, f32)| match lo {
+            lo if lo < 0 => (0, 0.0),
+            lo if lo >= last => (last as usize, 0.0),
+            lo => (lo as usize, fraction),
+        };
+        let positions: Vec<_> = positions(axis, step, between).map(inside).collect();
+        let regular = |stride: usize, fraction: f32| {
+            positions.iter().enumerate().all(|(i, &(lo, f))| lo == i * stride && f == fraction)
         };
         if regular(1, 0.0) {
             Columns::Same
@@ -106,14 +112,14 @@ impl Columns {
 }
 
 impl ColumnTable {
-    fn new(positions: &[(usize, f64)]) -> Self {
+    fn new(positions: &[(usize, f32)]) -> Self {
         let padded = positions.len().next_multiple_of(GROUP);
         let last = positions.last().copied().unwrap_or((0, 0.0));
         let (left, weights): (Vec<i32>, Vec<u32>) = (0..padded)
             .map(|i| {
                 let (lo, fraction) = positions.get(i).copied().unwrap_or(last);
-                let right = (fraction * 16384.0).round() as u32;
-                (lo as i32, (16384 - right) | (right << 16))
+                let [left, right] = weights(fraction).map(|w| w as u32);
+                (lo as i32, left | (right << 16))
             })
             .unzip();
         let windows = Windows::new(&left);
@@ -123,10 +129,7 @@ impl ColumnTable {
 
 impl Windows {
     fn new(left: &[i32]) -> Option<Self> {
-        let mut windows = Windows {
-            start: Vec::new(),
-            lanes: Vec::new(),
-        };
+        let mut windows = Windows { start: Vec::new(), lanes: Vec::new() };
         for group in left.chunks_exact(GROUP) {
             let start = group[0];
             let mut lanes = [0; 2 * GROUP];
@@ -149,71 +152,36 @@ mod tests {
     use super::*;
 
     fn axis(len: usize, outputs: usize) -> Axis {
-        Axis {
-            outputs,
-            skipped: 0,
-            scaled: outputs,
-            len,
-        }
+        Axis { outputs, skipped: 0, scaled: outputs, len }
     }
 
     #[test]
     fn common_ratios_need_no_table() {
-        assert!(matches!(
-            Columns::new(axis(640, 640), 1, Between::Linear),
-            Columns::Same
-        ));
-        assert!(matches!(
-            Columns::new(axis(1280, 640), 1, Between::Linear),
-            Columns::Halved
-        ));
-        assert!(matches!(
-            Columns::new(axis(1280, 640), 2, Between::Linear),
-            Columns::Same
-        ));
-        assert!(matches!(
-            Columns::new(axis(1281, 640), 1, Between::Linear),
-            Columns::Table(_)
-        ));
+        assert!(matches!(Columns::new(axis(640, 640), 1, Between::Linear), Columns::Same));
+        assert!(matches!(Columns::new(axis(1280, 640), 1, Between::Linear), Columns::Halved));
+        assert!(matches!(Columns::new(axis(1280, 640), 2, Between::Linear), Columns::Same));
+        assert!(matches!(Columns::new(axis(1281, 640), 1, Between::Linear), Columns::Table(_)));
     }
 
     #[test]
     fn edges_are_repeated() {
         let taps = taps(axis(2, 8), 1, Between::Linear);
-        assert_eq!(
-            taps[0],
-            Tap {
-                base: 0,
-                other: 0,
-                weight: 0
-            }
-        );
-        assert_eq!(
-            taps[7],
-            Tap {
-                base: 1,
-                other: 1,
-                weight: 0
-            }
-        );
-        assert!(taps.iter().all(|t| t.base < 2 && t.other < 2));
+        assert_eq!(taps[0], Tap { rows: [0, 0], weights: [768, 1280] });
+        assert_eq!(taps[7], Tap { rows: [1, 1], weights: [1280, 768] });
+        assert!(taps.iter().all(|t| t.rows.iter().all(|row| *row < 2)));
     }
 
     #[test]
     fn steep_reductions_have_no_windows() {
-        let Columns::Table(near) = Columns::new(axis(1500, 640), 1, Between::Linear) else {
-            panic!("a table")
-        };
+        let Columns::Table(near) = Columns::new(axis(1500, 640), 1, Between::Linear) else { panic!("a table") };
         assert!(near.windows.is_some());
-        let Columns::Table(far) = Columns::new(axis(3840, 640), 1, Between::Linear) else {
-            panic!("a table")
-        };
+        let Columns::Table(far) = Columns::new(axis(3840, 640), 1, Between::Linear) else { panic!("a table") };
         assert!(far.windows.is_none());
     }
 
     #[test]
     fn repeated_chroma_follows_luma_in_pairs() {
         let taps = taps(axis(5, 5), 2, Between::Repeat);
-        assert_eq!(taps.iter().map(|t| t.base).collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
+        assert_eq!(taps.iter().map(|t| t.rows[0]).collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
     }
 }

@@ -69,10 +69,7 @@ impl<'a> PlanesMut<'a> {
 
     /// The same frame to read.
     pub fn as_planes(&self) -> Planes<'_> {
-        Planes {
-            info: self.info,
-            planes: std::array::from_fn(|i| (&*self.planes[i].0, self.planes[i].1)),
-        }
+        Planes { info: self.info, planes: std::array::from_fn(|i| (&*self.planes[i].0, self.planes[i].1)) }
     }
 
     /// A row without its padding.
@@ -88,33 +85,17 @@ fn check(info: &FrameInfo, planes: impl ExactSizeIterator<Item = (usize, usize)>
     info.check()?;
     let expected = info.format.planes();
     if planes.len() != expected {
-        return Err(Error::PlaneCount {
-            info: *info,
-            expected,
-            got: planes.len(),
-        });
+        return Err(Error::PlaneCount { info: *info, expected, got: planes.len() });
     }
     for (plane, (len, stride)) in planes.enumerate() {
         let (rows, row_bytes) = (info.rows(plane), info.row_bytes(plane));
         if stride < row_bytes {
-            return Err(Error::Stride {
-                info: *info,
-                plane,
-                expected: row_bytes,
-                got: stride,
-            });
+            return Err(Error::Stride { info: *info, plane, expected: row_bytes, got: stride });
         }
         // A stride from a damaged file can be anything: what does not fit the address space is not there either.
         let expected = stride.saturating_mul(rows - 1).saturating_add(row_bytes);
         if len < expected {
-            return Err(Error::Truncated {
-                info: *info,
-                plane,
-                rows,
-                stride,
-                expected,
-                got: len,
-            });
+            return Err(Error::Truncated { info: *info, plane, rows, stride, expected, got: len });
         }
     }
     Ok(())
@@ -137,22 +118,9 @@ mod tests {
         let info = FrameInfo::new(PixelFormat::Nv12, 6, 4);
         let (y, uv) = (vec![0; 24], vec![0; 11]);
         let error = Planes::new(info, &[(&y, 6), (&uv, 6)]).unwrap_err();
-        assert_eq!(
-            error,
-            Error::Truncated {
-                info,
-                plane: 1,
-                rows: 2,
-                stride: 6,
-                expected: 12,
-                got: 11
-            }
-        );
+        assert_eq!(error, Error::Truncated { info, plane: 1, rows: 2, stride: 6, expected: 12, got: 11 });
         let message = error.to_string();
-        assert!(
-            message.contains("plane 1 of NV12 6x4") && message.contains("12 bytes expected"),
-            "{message}"
-        );
+        assert!(message.contains("plane 1 of NV12 6x4") && message.contains("12 bytes expected"), "{message}");
     }
 
     #[test]
@@ -160,29 +128,11 @@ mod tests {
         let info = FrameInfo::new(PixelFormat::Bgrx, 6, 4);
         let data = vec![0; 1000];
         let error = Planes::new(info, &[(&data, 23)]).unwrap_err();
-        assert_eq!(
-            error,
-            Error::Stride {
-                info,
-                plane: 0,
-                expected: 24,
-                got: 23
-            }
-        );
+        assert_eq!(error, Error::Stride { info, plane: 0, expected: 24, got: 23 });
         let error = Planes::new(info, &[(&data, 24), (&data, 24)]).unwrap_err();
-        assert_eq!(
-            error,
-            Error::PlaneCount {
-                info,
-                expected: 1,
-                got: 2
-            }
-        );
+        assert_eq!(error, Error::PlaneCount { info, expected: 1, got: 2 });
         let mut data = vec![0; 95];
-        assert!(matches!(
-            PlanesMut::new(info, [(&mut data, 24)]),
-            Err(Error::Truncated { expected: 96, .. })
-        ));
+        assert!(matches!(PlanesMut::new(info, [(&mut data, 24)]), Err(Error::Truncated { expected: 96, .. })));
     }
 
     #[test]
@@ -192,9 +142,6 @@ mod tests {
             assert_eq!(Planes::new(info, &[(&[], 8)]).unwrap_err(), Error::FrameSize(info));
         }
         let info = FrameInfo::new(PixelFormat::Gray8, 4, 4);
-        assert!(matches!(
-            Planes::new(info, &[(&[0; 64], usize::MAX)]),
-            Err(Error::Truncated { .. })
-        ));
+        assert!(matches!(Planes::new(info, &[(&[0; 64], usize::MAX)]), Err(Error::Truncated { .. })));
     }
 }

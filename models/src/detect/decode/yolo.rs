@@ -30,24 +30,21 @@ pub fn columns(table: &Table, params: &Params) -> Option<Vec<Candidate>> {
     let (boxes, scores) = table.values().split_at(4 * n);
     let mut found = Vec::new();
     // Class by class over a few hundred boxes at a time: the inner loop runs along memory and vectorises, and the best
-    // scores so far stay in the first-level cache.
+    // scores so far stay in the first-level cache. Whose they are is only asked where they count.
     const BLOCK: usize = 512;
-    let (mut best, mut class) = ([0f32; BLOCK], [0u32; BLOCK]);
+    let mut best = [0f32; BLOCK];
     for start in (0..n).step_by(BLOCK) {
-        let length = BLOCK.min(n - start);
-        let (best, class) = (&mut best[..length], &mut class[..length]);
+        let best = &mut best[..BLOCK.min(n - start)];
         best.fill(f32::NEG_INFINITY);
-        for c in 0..classes {
-            let scores = &scores[c * n + start..][..length];
-            for ((score, best), class) in scores.iter().zip(&mut *best).zip(&mut *class) {
-                let better = *score > *best;
-                *best = if better { *score } else { *best };
-                *class = if better { c as u32 } else { *class };
+        for class in 0..classes {
+            for (best, score) in best.iter_mut().zip(&scores[class * n + start..]) {
+                *best = if *score > *best { *score } else { *best };
             }
         }
-        for (i, score) in best.iter().enumerate().filter(|(_, score)| **score > params.confidence) {
-            let at = std::array::from_fn(|side| boxes[side * n + start + i]);
-            found.push(Candidate::from_centre(at, class[i] as usize, *score));
+        for (i, &score) in best.iter().enumerate().filter(|(_, score)| **score > params.confidence) {
+            let at = start + i;
+            let Some(class) = (0..classes).find(|class| scores[class * n + at] == score) else { continue };
+            found.push(Candidate::from_centre(std::array::from_fn(|side| boxes[side * n + at]), class, score));
         }
     }
     Some(found)

@@ -33,10 +33,7 @@ impl Frame {
             });
             (bytes.collect(), stride)
         };
-        Frame {
-            info,
-            planes: (0..info.format.planes()).map(plane).collect(),
-        }
+        Frame { info, planes: (0..info.format.planes()).map(plane).collect() }
     }
 
     fn planes(&self) -> Planes<'_> {
@@ -45,11 +42,8 @@ impl Frame {
     }
 
     fn planes_mut(&mut self) -> PlanesMut<'_> {
-        PlanesMut::from_planes(
-            self.info,
-            self.planes.iter_mut().map(|(data, stride)| (&mut data[..], *stride)),
-        )
-        .unwrap()
+        PlanesMut::from_planes(self.info, self.planes.iter_mut().map(|(data, stride)| (&mut data[..], *stride)))
+            .unwrap()
     }
 
     /// Sample `k` (Y, U, V; R, G, B) of the sample grid at (x, y), by each format's own definition.
@@ -91,11 +85,7 @@ impl Frame {
             return [a, b, c].map(|v| luma(v).clamp(0.0, 255.0));
         }
         let chroma = |v: f64| {
-            if limited {
-                (v - 128.0) / 224.0 * 255.0
-            } else {
-                v - 128.0
-            }
+            if limited { (v - 128.0) / 224.0 * 255.0 } else { v - 128.0 }
         };
         let (y, u, v) = (luma(a), chroma(b), chroma(c));
         let [rv, gu, gv, bu] = match self.info.matrix {
@@ -113,42 +103,20 @@ impl Frame {
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(
-        tensor
-            .to_device(Device::Cpu)
-            .to_kind(Kind::Float)
-            .contiguous()
-            .flatten(0, -1),
-    )
-    .unwrap()
+    Vec::try_from(tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().flatten(0, -1)).unwrap()
 }
 
 /// Largest difference of two tensors.
 fn apart(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.size(), b.size());
-    (a.to_kind(Kind::Float) - b.to_kind(Kind::Float))
-        .abs()
-        .max()
-        .double_value(&[])
+    (a.to_kind(Kind::Float) - b.to_kind(Kind::Float)).abs().max().double_value(&[])
 }
 
 fn variants(format: PixelFormat, width: usize, height: usize) -> Vec<FrameInfo> {
-    let matrices: &[Matrix] = if format.is_yuv() {
-        &[Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020]
-    } else {
-        &[Matrix::Bt601]
-    };
-    let info = |matrix, range| FrameInfo {
-        format,
-        width,
-        height,
-        matrix,
-        range,
-    };
-    matrices
-        .iter()
-        .flat_map(|m| [info(*m, Range::Full), info(*m, Range::Limited)])
-        .collect()
+    let matrices: &[Matrix] =
+        if format.is_yuv() { &[Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] } else { &[Matrix::Bt601] };
+    let info = |matrix, range| FrameInfo { format, width, height, matrix, range };
+    matrices.iter().flat_map(|m| [info(*m, Range::Full), info(*m, Range::Limited)]).collect()
 }
 
 const SIZES: [(usize, usize); 5] = [(1, 1), (17, 31), (4097, 3), (128, 72), (66, 130)];

@@ -12,14 +12,8 @@ fn planes_come_back_from_a_tensor() {
             assert_eq!(tensor.size(), [1, info.channels() as i64, height as i64, width as i64]);
             let full_size = Preprocessor::full_size(&info).unwrap();
             let to = (Kind::Float, Device::Cpu);
-            let on_device = device::sample(
-                full_size.sampler(),
-                &frame.planes(),
-                Between::Repeat,
-                to,
-                Layout::Contiguous,
-            )
-            .unwrap();
+            let on_device =
+                device::sample(full_size.sampler(), &frame.planes(), Between::Repeat, to, Layout::Contiguous).unwrap();
             assert!(apart(&tensor, &on_device) < 1e-5, "{info}");
 
             let last_layout = tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
@@ -42,17 +36,11 @@ fn planes_come_back_from_a_tensor() {
                     for (x, y) in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
                         let (got, expected) = (back.sample(k, x, y), frame.sample(k, x, y));
                         let close = (got - expected).abs() <= f64::from(tolerance);
-                        assert!(
-                            close,
-                            "{info} {on_device} sample {k} at ({x}, {y}): {got} for {expected}"
-                        );
+                        assert!(close, "{info} {on_device} sample {k} at ({x}, {y}): {got} for {expected}");
                     }
                 }
                 let (data, stride) = &back.planes[0];
-                assert!(
-                    data[info.row_bytes(0)..*stride].iter().all(|v| *v == 7),
-                    "{info}: padding was written"
-                );
+                assert!(data[info.row_bytes(0)..*stride].iter().all(|v| *v == 7), "{info}: padding was written");
                 if matches!(format, PixelFormat::Rgba | PixelFormat::Bgrx) {
                     assert_eq!(data[3], 255);
                 }
@@ -65,17 +53,10 @@ fn planes_come_back_from_a_tensor() {
 fn chroma_is_the_mean_of_its_pixels() {
     let (width, height) = (5, 3);
     let rgb = Tensor::rand([1, 3, height as i64, width as i64], (Kind::Float, Device::Cpu)) * 1.6 - 0.3;
-    let levels = numbers(&rgb)
-        .into_iter()
-        .map(|v| f64::from(v).clamp(0.0, 1.0) * 255.0)
-        .collect::<Vec<_>>();
+    let levels = numbers(&rgb).into_iter().map(|v| f64::from(v).clamp(0.0, 1.0) * 255.0).collect::<Vec<_>>();
     let at = |c: usize, x: usize, y: usize| levels[(c * height + y) * width + x];
     for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuy2] {
-        let info = FrameInfo {
-            range: Range::Limited,
-            matrix: Matrix::Bt709,
-            ..FrameInfo::new(format, width, height)
-        };
+        let info = FrameInfo { range: Range::Limited, matrix: Matrix::Bt709, ..FrameInfo::new(format, width, height) };
         let (across, down) = format.chroma_step();
         for on_device in [false, true] {
             let mut frame = Frame::new(info, 2, false);
@@ -98,15 +79,8 @@ fn chroma_is_the_mean_of_its_pixels() {
                     128.0 + mean(&|x, y| at(0, x, y) - luma(x, y)) / 1.5748 / 255.0 * 224.0,
                 ];
                 for (k, expected) in expected.into_iter().enumerate() {
-                    let got = if k == 0 {
-                        frame.sample(0, x, y)
-                    } else {
-                        frame.sample(k, x / across, y / down)
-                    };
-                    assert!(
-                        (got - expected).abs() < 0.51,
-                        "{info} {k} ({x}, {y}): {got} for {expected}"
-                    );
+                    let got = if k == 0 { frame.sample(0, x, y) } else { frame.sample(k, x / across, y / down) };
+                    assert!((got - expected).abs() < 0.51, "{info} {k} ({x}, {y}): {got} for {expected}");
                 }
             }
         }
@@ -122,9 +96,7 @@ fn grey_tensors_fill_colour_frames_and_colour_tensors_grey_ones() {
         let back = to_tensor(&frame.planes(), Device::Cpu, Kind::Uint8).unwrap();
         assert!(numbers(&back).iter().all(|v| (v - 127.5).abs() < 1.5), "{format}");
     }
-    let red = Tensor::from_slice(&[1.0_f32, 0.0, 0.0])
-        .reshape([1, 3, 1, 1])
-        .expand([1, 3, 4, 4], false);
+    let red = Tensor::from_slice(&[1.0_f32, 0.0, 0.0]).reshape([1, 3, 1, 1]).expand([1, 3, 4, 4], false);
     let mut frame = Frame::new(FrameInfo::new(PixelFormat::Gray8, 4, 4), 0, false);
     write_tensor(&red, &mut frame.planes_mut()).unwrap();
     assert!(frame.planes[0].0.iter().all(|v| *v == 76));

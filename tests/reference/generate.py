@@ -1,0 +1,71 @@
+"""Writes what tests/suite/layouts.rs compares with: small networks in models/, their boxes in expected/.
+
+    python3 -m venv VENV && VENV/bin/pip install -r tests/reference/requirements.txt
+    VENV/bin/python tests/reference/generate.py [NAME ...]
+
+Every network has seeded weights, calibrated so that some boxes of each photo pass the threshold. Its boxes are those
+that its own library gives, all the way from the file to pixels of the photo: ultralytics' predictors on their own
+exports, torchvision's detectors in eager mode; for kinds whose library is not on PyPI, its published post-processing on
+torchvision's NMS. The photos are read from ../shared/data and stay there; their pixels are pinned by a digest.
+"""
+
+import json
+import os
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import grids  # noqa: E402
+import queries  # noqa: E402
+import torchvision_detectors  # noqa: E402
+import ultraface  # noqa: E402
+import ultralytics_networks  # noqa: E402
+from archive import pack  # noqa: E402
+
+# Each makes a Reference: see reference.py.
+MAKERS = {
+    "yolov5": grids.yolov5,
+    "yolov8": ultralytics_networks.yolov8,
+    "yolo11": ultralytics_networks.yolo11,
+    "yolov10": ultralytics_networks.yolov10,
+    "yolo26": ultralytics_networks.yolo26,
+    "rtdetr": ultralytics_networks.rtdetr,
+    "yolox": grids.yolox,
+    "detr": queries.detr,
+    "deformable-detr": queries.deformable_detr,
+    "torchvision-ssd": torchvision_detectors.ssd,
+    "torchvision-retinanet": torchvision_detectors.retinanet,
+    "ultraface": ultraface.ultraface,
+}
+
+
+def write(name, reference):
+    if reference.exported is not None:
+        pack(reference.exported, HERE / "models" / f"{name}.pt")
+    head = {key: value for key, value in vars(reference).items() if key not in ("exported", "photos")}
+    photos = ",\n".join("    " + json.dumps(photo, separators=(",", ":")) for photo in reference.photos)
+    text = json.dumps(head, indent=2)[:-2] + f',\n  "photos": [\n{photos}\n  ]\n}}\n'
+    (HERE / "expected" / f"{name}.json").write_text(text)
+    boxes = sum(len(photo["boxes"]) for photo in reference.photos)
+    print(f"{name}: {boxes} boxes on {len(reference.photos)} photos", flush=True)
+
+
+def main():
+    torch.set_grad_enabled(False)
+    os.chdir(tempfile.mkdtemp())  # where ultralytics leaves its exports
+    for name in sys.argv[1:] or MAKERS:
+        torch.manual_seed(20)
+        numpy.random.seed(20)
+        random.seed(20)
+        write(name, MAKERS[name]())
+
+
+if __name__ == "__main__":
+    main()
