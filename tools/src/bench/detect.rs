@@ -56,6 +56,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         args.rounds
     );
 
+    println!("frame to tensor, one core: {:.3} ms", frames.conversion(&spec, engine.input_kind())?.as_secs_f64() * 1e3);
+
     // In turns, so that whatever else the machine does falls on all alike.
     let mut rates = vec![Vec::new(); STREAMS.len() + 2];
     for _ in 0..args.rounds {

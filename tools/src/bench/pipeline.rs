@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use gst::prelude::*;
+use gst_torch_runtime::planes::{FrameInfo, InputSpec, Layout, PixelFormat, Planes, Preprocessor};
 
 /// Frames of a real clip, decoded once; shown in turns.
 pub struct Frames {
@@ -64,6 +65,24 @@ impl Frames {
 }
 
 impl Frames {
+    /// The median time that one frame takes to become a tensor, in this thread.
+    pub fn conversion(&self, spec: &InputSpec, kind: tch::Kind) -> anyhow::Result<Duration> {
+        let info = gst_video::VideoInfo::from_caps(&self.caps)?;
+        let frame = FrameInfo::new(PixelFormat::I420, info.width() as usize, info.height() as usize);
+        let preprocessor = Preprocessor::new(&frame, spec)?;
+        let mut times = Vec::new();
+        for buffer in self.buffers.iter().cycle().take(200) {
+            let map = buffer.map_readable()?;
+            let plane = |p: usize| (&map[info.offset()[p]..], info.stride()[p] as usize);
+            let planes = Planes::new(frame, &[plane(0), plane(1), plane(2)])?;
+            let start = Instant::now();
+            drop(preprocessor.run_on(&planes, tch::Device::Cpu, kind, Layout::ChannelsLast)?);
+            times.push(start.elapsed());
+        }
+        times.sort_unstable();
+        Ok(times[times.len() / 2])
+    }
+
     /// Passes `count` frames through one pipeline and says after each thousand how many are through.
     pub fn watch(&self, elements: &str, count: usize, mut report: impl FnMut(usize)) -> anyhow::Result<()> {
         let run = Run::start(self, elements)?;
