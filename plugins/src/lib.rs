@@ -5,6 +5,7 @@ use gst::glib;
 mod filter;
 pub mod meta;
 mod settings;
+mod sync;
 mod torchdetect;
 mod torchmeta;
 mod torchoverlay;

@@ -37,7 +37,8 @@ curl -fsSL --retry 2 -o "$work/rustup-init" "$server/rustup-init" &&
 [ "$(sha256sum <"$work/rustup-init" | cut -c1-64)" = "$(cut -c1-64 "$work/sha256")" ] ||
   { echo "setup: $server/rustup-init does not have the checksum that is published beside it: $help" >&2; exit 1; }
 chmod +x "$work/rustup-init"
-RUSTUP_HOME=$cache/rustup CARGO_HOME=$cache/cargo "$work/rustup-init" -y -q --no-modify-path --profile minimal \
+# CARGO_HOME goes away with $work: cargo would prefer rustup's stand-ins there to the toolchain's own cargo-fmt.
+RUSTUP_HOME=$cache/rustup CARGO_HOME=$work/cargo "$work/rustup-init" -y -q --no-modify-path --profile minimal \
   --component rustfmt --component clippy --default-toolchain "$toolchain" >"$work/log" 2>&1 ||
   { tail -n 5 "$work/log" >&2; echo "setup: rustup could not install Rust $toolchain: $help" >&2; exit 1; }
 ln -sfn "rustup/toolchains/$toolchain-$target" "$cache/rust"

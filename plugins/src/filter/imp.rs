@@ -12,6 +12,7 @@ use super::live::{Failures, Interval, Latency};
 use super::queue::Queue;
 use super::settings::Settings;
 use super::{Finish, Session};
+use crate::sync::lock;
 use crate::video;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
@@ -155,7 +156,7 @@ impl ObjectImpl for TorchFilter {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let (result, model_changed) = {
-            let mut settings = self.settings.lock().unwrap();
+            let mut settings = lock(&self.settings);
             let before = settings.model.model_file.clone();
             let result = settings.set(pspec.name(), value);
             (result, settings.model.model_file != before)
@@ -172,7 +173,7 @@ impl ObjectImpl for TorchFilter {
         if pspec.name() == "stats" {
             return self.stats().to_value();
         }
-        let value = self.settings.lock().unwrap().get(pspec.name());
+        let value = lock(&self.settings).get(pspec.name());
         value.unwrap_or_else(|| pspec.default_value().clone())
     }
 
@@ -208,7 +209,7 @@ impl ElementImpl for TorchFilter {
         match change {
             gst::StateChange::PausedToReady => self.reset_stream(),
             gst::StateChange::ReadyToNull => {
-                let model = self.model.lock().unwrap().take();
+                let model = lock(&self.model).take();
                 drop(model); // under no lock: it may free a good part of the memory
             }
             _ => {}
@@ -222,24 +223,24 @@ impl TorchFilter {
     pub(super) fn reset_flow(&self) {
         let dropped = self.queue.set_flushing(false);
         drop(dropped);
-        *self.flow.lock().unwrap() = Ok(gst::FlowSuccess::Ok);
-        *self.earliest.lock().unwrap() = None;
-        *self.failures.lock().unwrap() = Failures::default();
-        self.interval.lock().unwrap().reset();
+        *lock(&self.flow) = Ok(gst::FlowSuccess::Ok);
+        *lock(&self.earliest) = None;
+        *lock(&self.failures) = Failures::default();
+        lock(&self.interval).reset();
         self.eos.store(false, Ordering::SeqCst);
     }
 
     fn reset_stream(&self) {
-        let stream = self.stream.lock().unwrap().take();
+        let stream = lock(&self.stream).take();
         drop(stream);
-        *self.segment.lock().unwrap() = gst::FormattedSegment::new();
-        *self.counters.lock().unwrap() = Counters::default();
+        *lock(&self.segment) = gst::FormattedSegment::new();
+        *lock(&self.counters) = Counters::default();
     }
 
     fn stats(&self) -> gst::Structure {
-        let stats = self.counters.lock().unwrap().stats.clone();
-        let model = self.model.lock().unwrap().clone();
-        let session = self.stream.lock().unwrap().as_ref().map(|stream| Arc::clone(&stream.session));
+        let stats = lock(&self.counters).stats.clone();
+        let model = lock(&self.model).clone();
+        let session = lock(&self.stream).as_ref().map(|stream| Arc::clone(&stream.session));
         let ms = |p| stats.percentile(p).map_or(0.0, |d| d.as_secs_f64() * 1e3);
         let mut structure = gst::Structure::builder("stats")
             .field("frames", stats.frames)

@@ -11,20 +11,21 @@ use super::imp::{CAT, Item, Stream, TorchFilter};
 use super::live::Late;
 use super::queue::Flushing;
 use super::settings::Settings;
+use crate::sync::lock;
 use crate::{meta, video};
 
 impl TorchFilter {
     pub(super) fn chain(&self, _pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        (*self.flow.lock().unwrap())?;
+        (*lock(&self.flow))?;
         if self.eos.load(Ordering::SeqCst) {
             return Err(gst::FlowError::Eos);
         }
-        let stream = self.stream.lock().unwrap().clone().ok_or(gst::FlowError::NotNegotiated)?;
-        let settings = self.settings.lock().unwrap().clone();
+        let stream = lock(&self.stream).clone().ok_or(gst::FlowError::NotNegotiated)?;
+        let settings = lock(&self.settings).clone();
         let arrived = Instant::now();
         let places = places(&stream);
 
-        let mut infer = self.interval.lock().unwrap().due(settings.inference_interval);
+        let mut infer = lock(&self.interval).due(settings.inference_interval);
         if infer {
             match settings.late_policy.when(stream.live) {
                 Late::Wait => self.queue.wait_for_place(places).map_err(|Flushing| gst::FlowError::Flushing)?,
@@ -33,7 +34,7 @@ impl TorchFilter {
                 }
                 late => {
                     self.count_skipped(&buffer, stream.live);
-                    self.interval.lock().unwrap().reset(); // the next frame is tried instead
+                    lock(&self.interval).reset(); // the next frame is tried instead
                     infer = false;
                     if late == Late::Drop {
                         return Ok(gst::FlowSuccess::Ok);
@@ -42,7 +43,7 @@ impl TorchFilter {
             }
         }
         // A place was free or waited for, but flow may have changed in the meantime.
-        (*self.flow.lock().unwrap())?;
+        (*lock(&self.flow))?;
         let finish = if infer { self.submit(&stream, &settings, &buffer)? } else { None };
         let busy = finish.is_some();
         let item = Item::Frame { buffer, arrived, finish };
@@ -75,17 +76,17 @@ impl TorchFilter {
     }
 
     pub(super) fn is_too_late(&self, buffer: &gst::Buffer) -> bool {
-        let running = buffer.pts().and_then(|pts| self.segment.lock().unwrap().to_running_time(pts));
-        matches!((running, *self.earliest.lock().unwrap()), (Some(running), Some(earliest)) if running < earliest)
+        let running = buffer.pts().and_then(|pts| lock(&self.segment).to_running_time(pts));
+        matches!((running, *lock(&self.earliest)), (Some(running), Some(earliest)) if running < earliest)
     }
 
     pub(super) fn count_skipped(&self, buffer: &gst::Buffer, live: bool) {
         let (processed, dropped) = {
-            let mut counters = self.counters.lock().unwrap();
+            let mut counters = lock(&self.counters);
             counters.stats.skipped += 1;
             (counters.stats.frames, counters.stats.skipped)
         };
-        let segment = self.segment.lock().unwrap().clone();
+        let segment = lock(&self.segment).clone();
         let message = gst::message::Qos::builder(live)
             .running_time(buffer.pts().and_then(|pts| segment.to_running_time(pts)))
             .stream_time(buffer.pts().and_then(|pts| segment.to_stream_time(pts)))
@@ -99,7 +100,7 @@ impl TorchFilter {
 
     /// A frame on which inference failed passes as it is, with a warning; many in a row end the stream.
     pub(super) fn frame_failed(&self, reason: &str) -> Result<(), gst::FlowError> {
-        if self.failures.lock().unwrap().failed() {
+        if lock(&self.failures).failed() {
             gst::element_imp_error!(self, gst::StreamError::Failed, ["inference fails on every frame: {reason}"]);
             return Err(gst::FlowError::Error);
         }
@@ -132,7 +133,7 @@ impl TorchFilter {
             }
             EventView::Segment(segment) => {
                 if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
-                    *self.segment.lock().unwrap() = segment.clone();
+                    *lock(&self.segment) = segment.clone();
                 }
             }
             EventView::Eos(_) => self.eos.store(true, Ordering::SeqCst),
@@ -148,7 +149,7 @@ impl TorchFilter {
     pub(super) fn configure(&self, caps: &gst::CapsRef) -> Result<(), String> {
         let info = gst_video::VideoInfo::from_caps(caps).map_err(|e| format!("caps {caps}: {e}"))?;
         let frame = video::frame_info(&info).ok_or_else(|| format!("caps {caps}: no format of ours"))?;
-        if let Some(stream) = self.stream.lock().unwrap().as_mut()
+        if let Some(stream) = lock(&self.stream).as_mut()
             && stream.frame == frame
         {
             stream.info = info; // another frame rate changes nothing here
@@ -156,7 +157,7 @@ impl TorchFilter {
         }
         let mut query = gst::query::Latency::new();
         let live = self.sinkpad.peer_query(&mut query) && query.result().0;
-        let model = self.model.lock().unwrap().clone().ok_or("no model is loaded")?;
+        let model = lock(&self.model).clone().ok_or("no model is loaded")?;
         let session = self.progress("preparing", "Preparing the model", || self.make_session(&model, &frame));
         let session = session.map_err(|error| {
             self.post_error(&error);
@@ -164,9 +165,9 @@ impl TorchFilter {
         })?;
         gst::info!(CAT, imp = self, "{} runs {} for {frame}", model.info().name, session.engine().describe());
         let stream = Stream { info, frame, live, session };
-        let before = self.stream.lock().unwrap().replace(stream);
+        let before = lock(&self.stream).replace(stream);
         drop(before);
-        self.interval.lock().unwrap().reset();
+        lock(&self.interval).reset();
         Ok(())
     }
 

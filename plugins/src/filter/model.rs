@@ -10,6 +10,7 @@ use gst_torch_runtime::{Error, Model, Result as TorchResult};
 
 use super::Session;
 use super::imp::{CAT, TorchFilter, Virtuals};
+use crate::sync::lock;
 
 impl TorchFilter {
     pub(super) fn virtuals(&self) -> Virtuals {
@@ -18,7 +19,7 @@ impl TorchFilter {
     }
 
     pub(super) fn load_model(&self) -> TorchResult<Arc<Model>> {
-        let settings = self.settings.lock().unwrap().model.clone();
+        let settings = lock(&self.settings).model.clone();
         let file = settings.open(self.virtuals().default_model, self.virtuals().task)?;
         file.load(settings.device, settings.precision)
     }
@@ -29,7 +30,7 @@ impl TorchFilter {
         match loaded {
             Ok(model) => {
                 gst::info!(CAT, imp = self, "{} on {}", model.info().name, model.device());
-                let before = self.model.lock().unwrap().replace(model);
+                let before = lock(&self.model).replace(model);
                 drop(before);
                 Ok(())
             }
@@ -44,7 +45,7 @@ impl TorchFilter {
     /// between two frames. One that fails leaves the old one running.
     pub(super) fn swap_model(&self) {
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
-        if self.stream.lock().unwrap().is_none() && self.model.lock().unwrap().is_none() {
+        if lock(&self.stream).is_none() && lock(&self.model).is_none() {
             return; // it is loaded when the element starts
         }
         let element = self.obj().downgrade();
@@ -64,12 +65,12 @@ impl TorchFilter {
     pub(super) fn install_model(&self, generation: u64) -> TorchResult<()> {
         let model = self.load_model()?;
         loop {
-            let frame = self.stream.lock().unwrap().as_ref().map(|stream| stream.frame);
+            let frame = lock(&self.stream).as_ref().map(|stream| stream.frame);
             let session = frame.map(|frame| self.make_session(&model, &frame)).transpose()?;
             if self.generation.load(Ordering::SeqCst) != generation {
                 return Ok(()); // another was asked for meanwhile
             }
-            let mut stream = self.stream.lock().unwrap();
+            let mut stream = lock(&self.stream);
             if stream.as_ref().map(|s| s.frame) != frame {
                 continue; // the caps changed meanwhile
             }
@@ -77,7 +78,7 @@ impl TorchFilter {
             if let (Some(stream), Some(session)) = (stream.as_mut(), session) {
                 old_session = Some(std::mem::replace(&mut stream.session, session));
             }
-            let old_model = self.model.lock().unwrap().replace(model);
+            let old_model = lock(&self.model).replace(model);
             drop(stream);
             drop((old_session, old_model));
             return Ok(());

@@ -9,6 +9,7 @@ use gst::subclass::prelude::*;
 
 use super::Finish;
 use super::imp::{CAT, Counters, Item, TorchFilter};
+use crate::sync::lock;
 
 impl TorchFilter {
     pub(super) fn activate_src(
@@ -52,7 +53,7 @@ impl TorchFilter {
         };
         if result.is_err() {
             // Whoever brings the next frame hears of it; those that wait have nowhere to go, events still do.
-            *self.flow.lock().unwrap() = result;
+            *lock(&self.flow) = result;
         }
         self.queue.done();
     }
@@ -66,32 +67,32 @@ impl TorchFilter {
         if let Some(finish) = finish {
             match finish(buffer.make_mut()) {
                 Ok(()) => {
-                    self.failures.lock().unwrap().succeeded();
+                    lock(&self.failures).succeeded();
                     self.record(arrived.elapsed());
                 }
                 Err(error) => self.frame_failed(&error.to_string())?,
             }
             self.pass_on_notices();
         }
-        (*self.flow.lock().unwrap())?;
-        self.counters.lock().unwrap().stats.frames += 1;
+        (*lock(&self.flow))?;
+        lock(&self.counters).stats.frames += 1;
         self.srcpad.push(buffer)
     }
 
     pub(super) fn record(&self, latency: Duration) {
         let stale = {
-            let mut counters = self.counters.lock().unwrap();
+            let mut counters = lock(&self.counters);
             counters.stats.record(latency);
             counters.latency.is_stale(&counters.stats)
         };
-        let live = self.stream.lock().unwrap().as_ref().is_some_and(|stream| stream.live);
+        let live = lock(&self.stream).as_ref().is_some_and(|stream| stream.live);
         if live && stale {
             let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
         }
     }
 
     pub(super) fn pass_on_notices(&self) {
-        let session = self.stream.lock().unwrap().as_ref().map(|stream| Arc::clone(&stream.session));
+        let session = lock(&self.stream).as_ref().map(|stream| Arc::clone(&stream.session));
         for notice in session.iter().flat_map(|session| session.engine().take_notices()) {
             gst::element_imp_warning!(self, gst::ResourceError::NoSpaceLeft, ["{notice}"]);
         }
@@ -108,7 +109,7 @@ impl TorchFilter {
                 (_, Some(at)) if jitter < 0 => at.checked_sub(gst::ClockTime::from_nseconds(jitter.unsigned_abs())),
                 _ => timestamp,
             };
-            *self.earliest.lock().unwrap() = earliest;
+            *lock(&self.earliest) = earliest;
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
@@ -128,10 +129,10 @@ impl TorchFilter {
     }
 
     pub(super) fn latency(&self) -> gst::ClockTime {
-        let stream = self.stream.lock().unwrap().clone();
+        let stream = lock(&self.stream).clone();
         let expected = stream.map_or(0.0, |stream| stream.session.engine().choice().wide_ms);
         let expected = Duration::from_secs_f64(expected / 1e3);
-        let mut counters = self.counters.lock().unwrap();
+        let mut counters = lock(&self.counters);
         let Counters { stats, latency } = &mut *counters;
         let latency = latency.answer(stats, expected);
         gst::ClockTime::from_nseconds(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX / 2))

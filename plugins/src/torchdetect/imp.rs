@@ -9,6 +9,7 @@ use gst_torch_runtime::{Model, Result};
 
 use super::session::Detector;
 use crate::filter::{Session, TorchFilter, TorchFilterImpl};
+use crate::sync::lock;
 
 #[derive(Default)]
 pub struct TorchDetect {
@@ -58,7 +59,7 @@ impl ObjectImpl for TorchDetect {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut params = self.params.lock().unwrap();
+        let mut params = lock(&self.params);
         // The types were checked against the specs above.
         match pspec.name() {
             "class-confidence-threshold" => params.confidence = value.get().unwrap_or(params.confidence),
@@ -68,7 +69,7 @@ impl ObjectImpl for TorchDetect {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let params = self.params.lock().unwrap();
+        let params = lock(&self.params);
         match pspec.name() {
             "class-confidence-threshold" => params.confidence.to_value(),
             "iou-threshold" => params.iou.to_value(),

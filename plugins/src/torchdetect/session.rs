@@ -11,6 +11,7 @@ use gst_torch_runtime::{Batching, Engine, Error, Model, ModelInfo, Result, Ticke
 
 use crate::filter::{Finish, Session};
 use crate::meta::{self, Object};
+use crate::sync::lock;
 
 /// The input size of a model that says nothing about it and does not scale by itself: what most detectors are made for.
 const USUAL_SIZE: [usize; 2] = [640, 640];
@@ -107,7 +108,7 @@ impl Session for Detector {
 
 impl Shared {
     fn finish(&self, buffer: &mut gst::BufferRef, parts: Vec<Part>) -> Result<()> {
-        let params = self.params.lock().unwrap().clone();
+        let params = lock(&self.params).clone();
         let mut objects = meta::objects(buffer);
         for part in parts {
             let outputs = Outputs(part.ticket.wait()?);

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -9,6 +9,7 @@ use gst_base::subclass::prelude::*;
 
 use super::line::{Found, Frame};
 use crate::meta;
+use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("torchmeta", gst::DebugColorFlags::empty(), Some("What was found, as JSON lines"))
@@ -42,11 +43,6 @@ pub struct TorchMeta {
         blurb = "File that the lines are written to, replacing what it held (- = standard output)")]
     settings: Mutex<Settings>,
     state: Mutex<Option<State>>,
-}
-
-/// A lock whose holder panicked is still a lock: GStreamer has reported the panic, and what it guards is plain data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl TorchMeta {

@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -13,6 +13,7 @@ use super::scene;
 use super::style::Style;
 use super::text::Typeface;
 use crate::meta::{self, Object};
+use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("torchoverlay", gst::DebugColorFlags::empty(), Some("Boxes and labels drawn on video"))
@@ -83,11 +84,6 @@ pub struct TorchOverlay {
         nick = "Object class", blurb = "Draw objects of these classes only, comma-separated (unset = all)")]
     settings: Mutex<Settings>,
     state: Mutex<Option<State>>,
-}
-
-/// A lock whose holder panicked is still a lock: GStreamer has reported the panic, and what it guards is plain data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl TorchOverlay {

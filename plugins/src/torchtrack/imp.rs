@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -8,6 +8,7 @@ use gst_torch_models::track::Config;
 
 use super::follower::{Follower, Format};
 use crate::meta;
+use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("torchtrack", gst::DebugColorFlags::empty(), Some("Ids that stay with objects"))
@@ -38,11 +39,6 @@ pub struct TorchTrack {
         blurb = "Number of frame periods for which an object that is not found keeps its id")]
     settings: Mutex<Config>,
     follower: Mutex<Follower>,
-}
-
-/// A lock whose holder panicked is still a lock: GStreamer has reported the panic, and what it guards is plain data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl TorchTrack {

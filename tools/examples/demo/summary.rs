@@ -40,7 +40,7 @@ impl Summary {
         let text = |field| field_text(stats, field);
         format!(
             "frames     {frames} in {seconds:.1} s, {rate:.1} a second, decoding, drawing and encoding included\n\
-             network    {p50} ms a frame (median), {p99} ms (99 %); skipped {skipped}\n\
+             latency    {p50} ms a frame in the detector (median), {p99} ms (99 %); skipped {skipped}\n\
              runs on    {device}, {precision}, {engine}\n\
              boxes      {boxes}\n\
              tracks     {tracks}",
