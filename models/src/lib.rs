@@ -4,6 +4,7 @@
 pub mod boxes;
 pub mod builtin;
 pub mod checkpoint;
+pub mod codec;
 pub mod data;
 pub mod detect;
 pub mod metrics;
