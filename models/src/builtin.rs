@@ -76,7 +76,7 @@ impl Traced {
     fn instantiate(&self) -> Result<(nn::VarStore, Forward), String> {
         let mut store = nn::VarStore::new(Device::Cpu);
         let forward = (self.build)(&store.root())?;
-        load_weights(&mut store, &self.weights)?;
+        load_weights(&mut store, &self.weights, |_| false)?;
         Ok((store, forward))
     }
 
@@ -108,15 +108,24 @@ impl Network for Traced {
 }
 
 /// Fills every variable of `store` from safetensors bytes; an error names the tensor that is missing, of another
-/// shape, or not expected.
-fn load_weights(store: &mut nn::VarStore, bytes: &[u8]) -> Result<(), String> {
+/// shape, or not expected. Tensors that are `ignored` may be missing or too many.
+pub(crate) fn load_weights(
+    store: &mut nn::VarStore,
+    bytes: &[u8],
+    ignored: impl Fn(&str) -> bool,
+) -> Result<(), String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights are not a safetensors file: {e}"))?;
     let variables = store.variables();
-    if let Some(extra) = file.names().iter().find(|name| !variables.contains_key(name.as_str())) {
+    let extra = |name: &&&String| !variables.contains_key(name.as_str()) && !ignored(name);
+    if let Some(extra) = file.names().iter().find(extra) {
         return Err(format!("the weights have a tensor '{extra}' that the network does not"));
     }
     for (name, mut variable) in variables {
-        let view = file.tensor(&name).map_err(|_| format!("the weights lack the tensor '{name}'"))?;
+        let view = match file.tensor(&name) {
+            Ok(view) => view,
+            Err(_) if ignored(&name) => continue,
+            Err(_) => return Err(format!("the weights lack the tensor '{name}'")),
+        };
         let shape: Vec<i64> = view.shape().iter().map(|&d| d as i64).collect();
         if shape != variable.size() {
             return Err(format!("tensor '{name}' is {shape:?} in the weights; expected {:?}", variable.size()));

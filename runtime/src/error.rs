@@ -38,11 +38,11 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn torch(model: &str, message: impl AsRef<str>) -> Self {
+    pub fn torch(model: &str, message: impl AsRef<str>) -> Self {
         Error::Torch { model: model.to_owned(), reason: first_line(message.as_ref()) }
     }
 
-    pub(crate) fn bad_file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+    pub fn bad_file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Error::BadFile { path: path.into(), reason: reason.into() }
     }
 }

@@ -13,6 +13,12 @@ use std::time::{Duration, Instant};
 use crate::device::{self, Device};
 use crate::shim;
 
+/// Runs `f` on the workers of a device, alone and with all its cores, and waits for what it returns; a panic in it is handed
+/// back as an error. For networks that are run by hand, such as the codec's.
+pub fn run_on<T: Send + 'static>(device: Device, f: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    Executor::of(device).run(Width::Wide, f)
+}
+
 /// What a lane is asked to do.
 pub(crate) enum Job {
     /// Take what waits in this queue and run it.

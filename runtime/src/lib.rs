@@ -22,6 +22,7 @@ pub use choice::{Choice, cache_folder};
 pub use device::{Device, DeviceSpec, Precision, PrecisionSpec};
 pub use engine::{Batching, Engine, MAX_BATCH, Ticket};
 pub use error::{Error, Result};
+pub use executor::run_on;
 pub use info::{DEFAULT_MAX_ERROR, Fact, ModelInfo, Origin};
 pub use model::{BuiltIn, Model, ModelFile, Networks};
 pub use program::{Graph, Network, Outputs, Plan, Shape, Source};

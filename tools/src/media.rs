@@ -28,7 +28,8 @@ pub fn each_frame(
     mut wanted: impl FnMut(u32) -> bool,
     mut each: impl FnMut(u32, Picture) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let decoder = Decoder::open(path)?;
+    gst::init()?;
+    let decoder = Decoder::open(path, gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::Rgb))?;
     for number in 1.. {
         let Some(sample) = decoder.next()? else { break };
         if wanted(number) {
@@ -41,6 +42,44 @@ pub fn each_frame(
     Ok(())
 }
 
+/// A frame of 8-bit 4:2:0, Y then U and V, rows without gaps. Chroma has half the luma's size, rounded up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Yuv {
+    pub width: usize,
+    pub height: usize,
+    pub planes: [Vec<u8>; 3],
+}
+
+/// Hands the frames of a video, or of a picture, as I420 to `each` in order until it breaks or the video ends; scaled to
+/// `size` where one is given. Colours are not converted where the file is 4:2:0 already.
+pub fn each_yuv(
+    path: &Path,
+    size: Option<(usize, usize)>,
+    mut each: impl FnMut(Yuv) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    gst::init()?;
+    let mut caps = gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::I420);
+    if let Some((width, height)) = size {
+        caps = caps.width(width as i32).height(height as i32).pixel_aspect_ratio(gst::Fraction::new(1, 1));
+    }
+    let decoder = Decoder::open(path, caps)?;
+    while let Some(sample) = decoder.next()? {
+        if each(yuv_of(&sample).with_context(|| path.display().to_string())?)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Frames a second of a video, where its file says so and they are evenly spaced.
+pub fn frame_rate(path: &Path) -> Result<Option<gst::Fraction>> {
+    gst::init()?;
+    let decoder = Decoder::open(path, gst_video::VideoCapsBuilder::new())?;
+    let Some(sample) = decoder.next()? else { return Ok(None) };
+    let info = gst_video::VideoInfo::from_caps(sample.caps().context("a sample without caps")?)?;
+    Ok(Some(info.fps()).filter(|rate| rate.numer() > 0))
+}
+
 /// A decoding pipeline that is stopped when it goes out of scope.
 struct Decoder {
     pipeline: gst::Pipeline,
@@ -49,17 +88,19 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn open(path: &Path) -> Result<Self> {
-        gst::init()?;
+    fn open(path: &Path, caps: gst_video::VideoCapsBuilder<gst::caps::NoFeature>) -> Result<Self> {
         let source = gst::ElementFactory::make("filesrc").property("location", path).build()?;
         let decoder = gst::ElementFactory::make("decodebin").build()?;
         let convert = gst::ElementFactory::make("videoconvert").build()?;
-        let caps = gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::Rgb).build();
-        let sink = gst_app::AppSink::builder().caps(&caps).sync(false).max_buffers(4).build();
+        // Bilinear, the default, leaves aliases when a clip is made much smaller; so the filter is widened.
+        let scale =
+            gst::ElementFactory::make("videoscale").property("envelope", 2.0).property("add-borders", false).build()?;
+        scale.set_property_from_str("method", "lanczos");
+        let sink = gst_app::AppSink::builder().caps(&caps.build()).sync(false).max_buffers(4).build();
         let pipeline = gst::Pipeline::new();
-        pipeline.add_many([&source, &decoder, &convert, sink.upcast_ref()])?;
+        pipeline.add_many([&source, &decoder, &convert, &scale, sink.upcast_ref()])?;
         source.link(&decoder)?;
-        convert.link(&sink)?;
+        gst::Element::link_many([&convert, &scale, sink.upcast_ref()])?;
         decoder.connect_pad_added(move |_, pad| {
             let video = pad
                 .current_caps()
@@ -125,6 +166,25 @@ fn picture_of(sample: &gst::Sample) -> Result<Picture> {
     }
 }
 
+/// The planes of an I420 sample, as they are.
+pub fn yuv_of(sample: &gst::Sample) -> Result<Yuv> {
+    let buffer = sample.buffer().context("a sample without a buffer")?;
+    let info = gst_video::VideoInfo::from_caps(sample.caps().context("a sample without caps")?)?;
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)?;
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let plane = |index: usize, width: usize, height: usize| -> Result<Vec<u8>> {
+        let stride = frame.plane_stride()[index] as usize;
+        let mut samples = Vec::with_capacity(width * height);
+        for row in frame.plane_data(index as u32)?.chunks(stride).take(height) {
+            samples.extend_from_slice(row.get(..width).context("a row is shorter than its pixels")?);
+        }
+        Ok(samples)
+    };
+    let half = |side: usize| side.div_ceil(2);
+    let chroma = |index| plane(index, half(width), half(height));
+    Ok(Yuv { width, height, planes: [plane(0, width, height)?, chroma(1)?, chroma(2)?] })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +221,25 @@ mod tests {
         };
         each_frame(&path, |n| n != 2, each).unwrap();
         assert_eq!(numbers, [1, 3, 4]);
+    }
+
+    #[test]
+    fn planes_come_without_their_padding_and_scaled_where_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clip.avi");
+        clip(&path);
+        for (size, expected) in [(None, (35, 21)), (Some((16, 12)), (16, 12))] {
+            let mut count = 0;
+            each_yuv(&path, size, |frame| {
+                count += 1;
+                assert_eq!((frame.width, frame.height), expected);
+                assert_eq!(frame.planes[0].len(), expected.0 * expected.1);
+                assert!(frame.planes[2].iter().all(|&v| v > 200), "not red all over");
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
+            assert_eq!(count, 5);
+        }
     }
 
     #[test]

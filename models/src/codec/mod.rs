@@ -1,4 +1,19 @@
 //! The autoencoder codec, without GStreamer: `docs/bitstream.md` says what the stream is, this is how it is made and read.
 
+pub mod basis;
+pub mod canvas;
+pub mod control;
+pub mod decoder;
+pub mod detail;
+pub mod encoder;
+pub mod entropy;
+pub mod model;
+pub mod motion;
+pub mod network;
 pub mod picture;
+pub mod quantise;
+pub mod rate;
+pub mod stream;
 pub mod symbols;
+pub mod tensors;
+pub mod transform;

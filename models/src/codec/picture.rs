@@ -40,4 +40,11 @@ impl Picture {
     pub fn blocks(&self) -> (usize, usize) {
         (self.planes[0].width / 16, self.planes[0].height / 16)
     }
+
+    /// CRC-32 of the samples of Y, U and V.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        self.planes.iter().for_each(|plane| hasher.update(&plane.data));
+        hasher.finalize()
+    }
 }

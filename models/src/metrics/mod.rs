@@ -1,4 +1,7 @@
 //! Quality figures.
 
 pub mod ap;
+pub mod bd;
 pub mod mot;
+pub mod psnr;
+pub mod ssim;

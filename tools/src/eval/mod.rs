@@ -1,5 +1,6 @@
 //! `gst-torch eval`: quality figures from files that a user can name.
 
+mod codec;
 mod detect;
 mod track;
 
@@ -13,6 +14,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Rate-distortion curves of our codec beside MJPEG, x264 and x265.
+    Codec(codec::Args),
     /// AP50 of a detector on labelled pictures and videos.
     Detect(detect::Args),
     /// MOTA and IDF1 of the tracker on detections with ground truth.
@@ -21,6 +24,7 @@ enum Task {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
+        Task::Codec(args) => codec::run(args),
         Task::Detect(args) => detect::run(args),
         Task::Track(args) => track::run(args),
     }

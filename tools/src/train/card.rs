@@ -42,15 +42,7 @@ pub fn write(trained: &Trained) -> Result<()> {
     trained.weights.save(&weights).with_context(|| weights.display().to_string())?;
     let path = trained.folder.join(format!("{}.toml", trained.name));
 
-    let mut card = Table::new();
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        let mut before: Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
-        for key in HAND_WRITTEN {
-            if let Some(value) = before.remove(key) {
-                card.insert(key.into(), value);
-            }
-        }
-    }
+    let mut card = hand_written(&path)?;
     card.insert("task".into(), "detect".into());
     card.insert("network".into(), "detect".into());
     card.insert("weights".into(), file.into());
@@ -67,6 +59,26 @@ pub fn write(trained: &Trained) -> Result<()> {
     Ok(())
 }
 
+/// What a person wrote into the card that was there before, if there was one.
+pub fn hand_written(path: &Path) -> Result<Table> {
+    let mut kept = Table::new();
+    if let Ok(text) = std::fs::read_to_string(path) {
+        let mut before: Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        for key in HAND_WRITTEN {
+            if let Some(value) = before.remove(key) {
+                kept.insert(key.into(), value);
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// The command that is running.
+pub fn command() -> String {
+    let words = std::env::args().skip(1).map(|a| if a.contains(' ') { format!("'{a}'") } else { a });
+    std::iter::once("gst-torch".to_string()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
 fn input((width, height): (usize, usize)) -> Table {
     Table::from_iter([
         ("size".to_string(), Value::from(vec![width as i64, height as i64])),
@@ -80,10 +92,8 @@ fn input((width, height): (usize, usize)) -> Table {
 }
 
 fn training(trained: &Trained) -> Result<Table> {
-    let words = std::env::args().skip(1).map(|a| if a.contains(' ') { format!("'{a}'") } else { a });
-    let command = std::iter::once("gst-torch".to_string()).chain(words);
     let mut table = Table::from_iter([
-        ("command".to_string(), Value::from(command.collect::<Vec<_>>().join(" "))),
+        ("command".to_string(), Value::from(command())),
         ("seed".to_string(), (trained.seed as i64).into()),
         ("epochs".to_string(), (trained.epochs as i64).into()),
         ("pictures".to_string(), (trained.pictures as i64).into()),
@@ -108,7 +118,7 @@ fn rounded(score: f64) -> f64 {
     (score * 1e4).round() / 1e4
 }
 
-fn strings<T: ToString>(values: &[T]) -> Value {
+pub fn strings<T: ToString>(values: &[T]) -> Value {
     Value::from(values.iter().map(T::to_string).collect::<Vec<_>>())
 }
 

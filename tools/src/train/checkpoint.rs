@@ -16,8 +16,8 @@ pub struct Progress {
     pub optimiser_steps: i32,
     /// Of training, over all resumptions.
     pub seconds: f64,
-    /// AP50 of the averaged weights after the last epoch that was scored.
-    pub ap50: Option<f64>,
+    /// What the averaged weights scored after the last epoch that was scored.
+    pub score: Option<f64>,
     /// What the run was started with; resuming with something else is refused.
     pub setting: String,
 }
@@ -67,7 +67,7 @@ mod tests {
         let tensors = |value: f32| vec![("a.b".to_string(), Tensor::from_slice(&[value, 2.0]))];
         assert_eq!(load(folder, &tensors(0.0)).unwrap(), None);
         let progress =
-            Progress { epoch: 3, step: 99, optimiser_steps: 98, seconds: 1.5, ap50: Some(0.5), setting: "x".into() };
+            Progress { epoch: 3, step: 99, optimiser_steps: 98, seconds: 1.5, score: Some(0.5), setting: "x".into() };
         save(folder, &progress, &tensors(7.0)).unwrap();
         let read = tensors(0.0);
         assert_eq!(load(folder, &read).unwrap(), Some(progress));

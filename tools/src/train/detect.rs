@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
             average,
             averages: average_store.variables(),
             average_store,
-            progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, ap50: None, setting },
+            progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, score: None, setting },
         })
     }
 
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
             let mut line = format!("epoch {:4}  {losses}", self.progress.epoch);
             if !val.samples.is_empty() && (last || self.progress.epoch.is_multiple_of(self.args.val_every)) {
                 let scored = self.score(val)?;
-                self.progress.ap50 = Some(scored.mean());
+                self.progress.score = Some(scored.mean());
                 line += &format!("  AP50 {:.4}", scored.mean());
                 report = Some(scored);
             }

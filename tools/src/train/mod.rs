@@ -5,6 +5,7 @@ mod args;
 mod batches;
 mod card;
 mod checkpoint;
+mod codec;
 pub mod dataset;
 mod detect;
 pub mod score;
@@ -21,11 +22,14 @@ pub struct Args {
 enum Task {
     /// The built-in detector, from boxes.
     Detect(detect::Args),
+    /// The autoencoder codec, from videos and pictures.
+    Codec(codec::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
+        Task::Codec(args) => codec::run(args),
     }
 }
 

@@ -1,0 +1,121 @@
+//! Access units to pictures.
+
+use std::sync::Arc;
+
+use gst_torch_runtime::Error;
+use tch::TchError;
+
+use super::canvas::Frame;
+use super::detail::Detail;
+use super::encoder::{predict, reconstruct};
+use super::entropy::Coder;
+use super::model::Model;
+use super::motion::Reference;
+use super::network::Network;
+use super::picture::Picture;
+use super::stream::{Header, PictureUnit};
+use super::symbols::{Kind, Symbols};
+
+/// Why a picture cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The model itself failed.
+    #[error(transparent)]
+    Model(#[from] Error),
+    /// Bytes that no encoder wrote.
+    #[error("slice {0} is damaged")]
+    Damaged(usize),
+    #[error("{0}")]
+    Detail(String),
+    /// An inter picture before the first intra picture.
+    #[error("it refers to a picture that is not there")]
+    NoReference,
+    /// The reference is not the encoder's.
+    #[error("it refers to another picture than the one decoded before: something was lost")]
+    OtherReference,
+}
+
+/// Decodes one sequence. Its network runs where `decode` is called: to be called on a worker of the runtime.
+pub struct Decoder {
+    model: Arc<Model>,
+    network: Network,
+    header: Header,
+    coders: Vec<Coder>,
+    decoded: Option<Picture>,
+    /// Set when a picture was lost: nothing but an intra picture can follow.
+    lost: bool,
+    detail: Option<Detail>,
+}
+
+impl Decoder {
+    pub fn new(model: Arc<Model>, header: Header) -> Self {
+        let columns = header.blocks().0;
+        let coders = header
+            .slices()
+            .map(|rows| Coder::new(columns, rows.len(), &model.prior, Arc::clone(&model.steps)))
+            .collect();
+        let network = model.network();
+        let detail = Detail::new(header.width.into(), header.height.into(), header.subsampling);
+        Decoder { model, network, header, coders, decoded: None, lost: true, detail }
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The last picture once more, in place of one that cannot be decoded.
+    pub fn conceal(&self) -> Option<Frame> {
+        self.decoded.as_ref().map(|canvas| Frame::of_canvas(canvas, &self.header))
+    }
+
+    /// Says that a picture was lost on the way.
+    pub fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    pub fn decode(&mut self, unit: &PictureUnit) -> Result<Frame, DecodeError> {
+        let result = self.try_decode(unit);
+        self.lost = result.is_err();
+        let mut frame = Frame::of_canvas(self.decoded.insert(result?), &self.header);
+        if let Some(detail) = &mut self.detail {
+            let decoded = detail.decode(unit.detail.unwrap_or_default(), &mut frame, unit.step);
+            if let Err(reason) = decoded {
+                self.lost = true;
+                return Err(DecodeError::Detail(reason));
+            }
+        }
+        Ok(frame)
+    }
+
+    fn try_decode(&mut self, unit: &PictureUnit) -> Result<Picture, DecodeError> {
+        let _guard = tch::no_grad_guard();
+        let (columns, rows) = self.header.blocks();
+        let mut prediction = Picture::grey(columns, rows);
+        let reference = match unit.kind {
+            Kind::Intra => {
+                self.coders.iter_mut().for_each(Coder::reset);
+                None
+            }
+            Kind::Inter => {
+                let reference = self.decoded.as_ref().filter(|_| !self.lost).ok_or(DecodeError::NoReference)?;
+                if unit.reference != Some(reference.checksum() as u16) {
+                    return Err(DecodeError::OtherReference);
+                }
+                Some(Reference::new(reference))
+            }
+        };
+        let colour = self.header.subsampling != super::stream::Subsampling::Grey;
+        let mut slices: Vec<Symbols> = Vec::with_capacity(self.coders.len());
+        for (index, (coder, bytes)) in self.coders.iter_mut().zip(&unit.slices).enumerate() {
+            let slice = coder.decode(unit.kind, colour, unit.step, bytes).map_err(|_| DecodeError::Damaged(index))?;
+            slices.push(slice);
+        }
+        if let Some(reference) = &reference {
+            for (slice, rows) in slices.iter().zip(self.header.slices()) {
+                predict(reference, &slice.blocks, rows, &mut prediction);
+            }
+        }
+        let torch = |e: TchError| Error::torch(&self.model.name, e.to_string());
+        Ok(reconstruct(&self.model, &self.network, &slices, &prediction, None).map_err(torch)?)
+    }
+}

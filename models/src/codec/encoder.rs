@@ -1,0 +1,361 @@
+//! Pictures to access units.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use gst_torch_runtime::{Error, Result};
+use tch::{Kind as Type, TchError, Tensor};
+
+use super::canvas::Frame;
+use super::control::{Guess, Rate};
+use super::detail::Detail;
+use super::entropy::Coder;
+use super::model::Model;
+use super::motion::{self, Reference, Settings};
+use super::network::{Network, Stage, step_size};
+use super::picture::Picture;
+use super::quantise;
+use super::stream::{Header, PictureUnit};
+use super::symbols::{Block, CELL, CELLS, Kind, Mode, Symbols, Vector, predict_vector};
+use super::tensors;
+use super::transform::{Sixteenths, block_step};
+
+/// Key frames are coded with a step index lower by this: everything is predicted from them.
+pub const KEY_STEPS: u8 = 12;
+
+/// Bits of a picture unit besides its slices, about.
+const UNIT_BITS: u32 = 12 * 8;
+/// How often a picture's latents are rounded and coded at most, to meet its bits.
+const ATTEMPTS: u32 = 3;
+
+/// How one picture is to be coded.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Whether it must be a key frame; the first one always is.
+    pub key: bool,
+    pub rate: Rate,
+    /// Nanoseconds, as in the picture unit.
+    pub time: Option<u64>,
+    /// Added to the step index of each block, if not empty.
+    pub changes: Vec<i8>,
+}
+
+/// An access unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coded {
+    /// With the sequence header, if it is a key frame.
+    pub bytes: Vec<u8>,
+    pub key: bool,
+    pub step: u8,
+}
+
+/// Codes one sequence. Its network runs where `encode` is called: to be called on a worker of the runtime.
+pub struct Encoder {
+    model: Arc<Model>,
+    network: Network,
+    header: Header,
+    coders: Vec<Coder>,
+    /// The picture before, as the decoder has it.
+    decoded: Option<Picture>,
+    /// Of the picture before, slice by slice.
+    symbols: Vec<Symbols>,
+    number: u8,
+    guess: Guess,
+    detail: Option<Detail>,
+}
+
+/// What a picture needs, besides its latents.
+struct Draft {
+    kind: Kind,
+    step: u8,
+    blocks: Vec<Block>,
+    prediction: Picture,
+    index: Tensor,
+    soft: Vec<f32>,
+}
+
+impl Encoder {
+    pub fn new(model: Arc<Model>, header: Header) -> Self {
+        let columns = header.blocks().0;
+        let coders = header
+            .slices()
+            .map(|rows| Coder::new(columns, rows.len(), &model.prior, Arc::clone(&model.steps)))
+            .collect();
+        let network = model.network();
+        let detail = Detail::new(header.width.into(), header.height.into(), header.subsampling);
+        Encoder {
+            model,
+            network,
+            header,
+            coders,
+            decoded: None,
+            symbols: Vec::new(),
+            number: 0,
+            guess: Guess::default(),
+            detail,
+        }
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The canvas as it will be decoded.
+    pub fn decoded(&self) -> Option<&Picture> {
+        self.decoded.as_ref()
+    }
+
+    /// Codes a picture of the header's size.
+    pub fn encode(&mut self, frame: &Frame, request: &Request) -> Result<Coded> {
+        let _guard = tch::no_grad_guard();
+        if !frame.fits(&self.header) {
+            let Frame { width, height, subsampling, .. } = frame;
+            let Header { width: w, height: h, subsampling: s, .. } = self.header;
+            let reason = format!("a picture of {width}x{height}, {subsampling:?}; expected {w}x{h}, {s:?}");
+            return Err(Error::Mismatch { model: self.model.name.clone(), reason });
+        }
+        let canvas = &frame.to_canvas();
+        let model = Arc::clone(&self.model);
+        let torch = |e: TchError| Error::torch(&model.name, e.to_string());
+        let reference = self.decoded.take().filter(|_| !request.key);
+        let check = reference.as_ref().map(|picture| picture.checksum() as u16);
+        let key = reference.is_none();
+        let first = match request.rate {
+            Rate::Step(step) if key => step.saturating_sub(KEY_STEPS),
+            Rate::Step(step) => step,
+            Rate::Bits { target, .. } => self.guess.step(key, target),
+        };
+        let mut draft = self.draft(canvas, reference, request, first).map_err(torch)?;
+        let (slices, coded) = self.fit(&mut draft, request.rate).map_err(torch)?;
+        let decoded = reconstruct(&self.model, &self.network, &slices, &draft.prediction, Some(&draft.index));
+        self.decoded = Some(decoded.map_err(torch)?);
+        let detail = match (&mut self.detail, &self.decoded) {
+            (Some(detail), Some(canvas)) => {
+                Some(detail.encode(frame, &mut Frame::of_canvas(canvas, &self.header), draft.step, key))
+            }
+            _ => None,
+        };
+        self.symbols = slices;
+        self.number = self.number.wrapping_add(1);
+        let mut bytes = if key { self.header.write() } else { Vec::new() };
+        let unit = PictureUnit {
+            kind: draft.kind,
+            step: draft.step,
+            number: self.number,
+            reference: check,
+            time: request.time,
+            slices: coded.iter().map(Vec::as_slice).collect(),
+            detail: detail.as_deref(),
+        };
+        bytes.extend(unit.write());
+        Ok(Coded { bytes, key, step: draft.step })
+    }
+
+    /// Rounds and codes the latents, with other steps where the bits turn out too many or too few.
+    fn fit(&mut self, draft: &mut Draft, rate: Rate) -> Result<(Vec<Symbols>, Vec<Vec<u8>>), TchError> {
+        if draft.kind == Kind::Intra {
+            self.coders.iter_mut().for_each(Coder::reset);
+        }
+        let key = draft.kind == Kind::Intra;
+        for attempt in 1.. {
+            let slices = self.quantise(draft);
+            let mut coders = self.coders.clone();
+            let coded = coders.iter_mut().zip(&slices).map(|(coder, slice)| coder.encode(slice));
+            // What breaks the rules of symbols would be a defect of this encoder.
+            let coded: Vec<_> = coded.collect::<Result<_, String>>().map_err(TchError::Torch)?;
+            let bits = coded.iter().map(|bytes| bytes.len() as u32 * 8).sum::<u32>() + UNIT_BITS;
+            self.guess.learn(key, draft.step, bits);
+            let wanted = match rate {
+                Rate::Bits { target, least, most } if !(least..=most).contains(&bits) => self.guess.step(key, target),
+                _ => draft.step,
+            };
+            if wanted == draft.step || attempt == ATTEMPTS {
+                self.coders = coders;
+                return Ok((slices, coded));
+            }
+            self.change_step(draft, wanted)?;
+        }
+        unreachable!("the attempts are counted")
+    }
+
+    /// Latents for another step, as if the analysis network had not looked at it.
+    fn change_step(&self, draft: &mut Draft, step: u8) -> Result<(), TchError> {
+        let tables = &self.model.tables[usize::from(draft.kind == Kind::Inter)];
+        let columns = self.header.blocks().0;
+        for (block, soft) in draft.blocks.iter().zip(draft.soft.chunks_mut(CELLS * CELL)) {
+            let old = tables.steps(block_step(draft.step, block.step));
+            let new = tables.steps(block_step(step, block.step));
+            for cell in soft.chunks_mut(CELL) {
+                for ((value, &old), &new) in cell.iter_mut().zip(old).zip(new) {
+                    *value *= old as f32 / new as f32;
+                }
+            }
+        }
+        draft.step = step;
+        draft.index = index_map(step, &draft.blocks, columns)?.f_to_device(self.model.device.torch())?;
+        Ok(())
+    }
+
+    fn stage(&self, kind: Kind) -> &Stage {
+        if kind == Kind::Intra { &self.network.intra } else { &self.network.inter }
+    }
+
+    /// What was said of the last picture, slice by slice: to train the entropy coder's prior.
+    pub fn symbols(&self) -> &[Symbols] {
+        &self.symbols
+    }
+
+    /// Motion, prediction and latents that are not rounded yet.
+    fn draft(
+        &self,
+        canvas: &Picture,
+        reference: Option<Picture>,
+        request: &Request,
+        step: u8,
+    ) -> Result<Draft, TchError> {
+        let (columns, rows) = canvas.blocks();
+        let mut prediction = Picture::grey(columns, rows);
+        let (kind, mut blocks);
+        match reference {
+            None => {
+                kind = Kind::Intra;
+                blocks = vec![Block::default(); columns * rows];
+            }
+            Some(picture) => {
+                kind = Kind::Inter;
+                let reference = Reference::new(&picture);
+                let settings = Settings::for_step(step_size(f64::from(step)) as f32);
+                blocks = Vec::with_capacity(columns * rows);
+                for (index, slice) in self.header.slices().enumerate() {
+                    let before = self.symbols.get(index).map(|slice| &slice.blocks[..]);
+                    let field = motion::search(canvas, &reference, slice.clone(), before, &settings);
+                    predict(&reference, &field.blocks, slice, &mut prediction);
+                    blocks.extend(field.blocks);
+                }
+            }
+        }
+        for (block, &change) in blocks.iter_mut().zip(&request.changes) {
+            block.step = change.clamp(-31, 31);
+        }
+        let index = index_map(step, &blocks, columns)?.f_to_device(self.model.device.torch())?;
+        let stage = self.stage(kind);
+        let samples = tensors::of_pictures(&[canvas])?.f_to_device(self.model.device.torch())?;
+        let predicted = predicted(kind, &prediction, &samples)?;
+        let steps = stage.steps(&index)?;
+        let soft = stage.analyse(&samples, &predicted, &index, &steps, self.model.kind())?;
+        Ok(Draft { kind, step, blocks, prediction, index, soft: tensors::to_levels(&soft)? })
+    }
+
+    /// Symbols of each slice; blocks that turn out empty are skipped where the stream can say so.
+    fn quantise(&self, draft: &Draft) -> Vec<Symbols> {
+        let columns = self.header.blocks().0;
+        let colour = self.header.subsampling != super::stream::Subsampling::Grey;
+        let block_len = CELLS * CELL;
+        let slice = |rows: Range<usize>| {
+            let mut symbols = Symbols::new(draft.kind, colour, draft.step, columns, rows.len());
+            symbols.blocks.copy_from_slice(&draft.blocks[rows.start * columns..rows.end * columns]);
+            for index in 0..symbols.blocks.len() {
+                let block = symbols.blocks[index];
+                if block.mode == Mode::Skip {
+                    continue;
+                }
+                let soft = &draft.soft[(rows.start * columns + index) * block_len..][..block_len];
+                for cell in 0..CELLS {
+                    let soft = &soft[cell * CELL..][..CELL];
+                    let levels: &mut [i16; CELL] =
+                        symbols.cell_mut(index, cell).try_into().expect("a cell has CELL latents");
+                    quantise::cell(soft, draft.kind == Kind::Inter, colour, levels);
+                }
+                let empty = symbols.levels[index * block_len..][..block_len].iter().all(|l| *l == 0);
+                if empty
+                    && block.mode == Mode::Inter
+                    && block.vectors[0] == predict_vector(&symbols.blocks, columns, index)
+                {
+                    symbols.blocks[index].mode = Mode::Skip;
+                }
+            }
+            symbols
+        };
+        self.header.slices().map(slice).collect()
+    }
+}
+
+/// Puts the prediction of a slice, the `rows` of blocks, in place.
+pub(super) fn predict(reference: &Reference, blocks: &[Block], rows: Range<usize>, prediction: &mut Picture) {
+    let columns = prediction.blocks().0;
+    let mut slice = Picture::grey(columns, rows.len());
+    motion::compensate(reference, blocks, columns, rows.start, &mut slice);
+    for (whole, part) in prediction.planes.iter_mut().zip(&slice.planes) {
+        let first = rows.start * part.height / rows.len() * part.width;
+        whole.data[first..first + part.data.len()].copy_from_slice(&part.data);
+    }
+}
+
+fn predicted(kind: Kind, prediction: &Picture, like: &Tensor) -> Result<Tensor, TchError> {
+    if kind == Kind::Intra {
+        like.f_zeros_like()
+    } else {
+        tensors::of_pictures(&[prediction])?.f_to_device(like.device())
+    }
+}
+
+/// The step index of every cell, `(1, 1, h, w)`.
+fn index_map(step: u8, blocks: &[Block], columns: usize) -> Result<Tensor, TchError> {
+    let values: Vec<f32> = blocks.iter().map(|b| f32::from(block_step(step, b.step))).collect();
+    let rows = (blocks.len() / columns) as i64;
+    Tensor::f_from_slice(&values)?.f_view([1, 1, rows, columns as i64])?.f_upsample_nearest2d(
+        [rows * 2, columns as i64 * 2],
+        None,
+        None,
+    )
+}
+
+/// What the decoder makes of the symbols of a picture: see the specification.
+pub(super) fn reconstruct(
+    model: &Model,
+    network: &Network,
+    slices: &[Symbols],
+    prediction: &Picture,
+    index: Option<&Tensor>,
+) -> Result<Picture, TchError> {
+    let (columns, rows) = prediction.blocks();
+    let kind = slices[0].kind;
+    let (stage, tables) = match kind {
+        Kind::Intra => (&network.intra, &model.tables[0]),
+        Kind::Inter => (&network.inter, &model.tables[1]),
+    };
+    let mut residual = Sixteenths::new(columns, rows);
+    let mut row = 0;
+    for slice in slices {
+        residual.put(tables, slice, row);
+        row += slice.rows();
+    }
+    let mut out = Picture::grey(columns, rows);
+    residual.add_to(prediction, None, &mut out);
+    let blocks: Vec<Block> = slices.iter().flat_map(|s| s.blocks.iter().copied()).collect();
+    if !blocks.iter().any(is_corrected) {
+        return Ok(out);
+    }
+    let device = model.device.torch();
+    let linear = tensors::of_pictures(&[&out])?.f_to_device(device)?;
+    let predicted = predicted(kind, prediction, &linear)?;
+    let levels: Vec<Tensor> =
+        slices.iter().map(|s| tensors::of_levels(&s.levels, columns)).collect::<Result<_, _>>()?;
+    let levels = Tensor::f_cat(&levels, 2)?.f_to_device(device)?;
+    let index = match index {
+        Some(index) => index.shallow_clone(),
+        None => index_map(slices[0].step, &blocks, columns)?.f_to_device(device)?,
+    };
+    let correction = stage.correct(&linear, &predicted, &levels, &index, model.kind())?;
+    let mask: Vec<f32> = blocks.iter().map(|b| f32::from(u8::from(is_corrected(b)))).collect();
+    let mask = Tensor::f_from_slice(&mask)?.f_view([1, 1, rows as i64, columns as i64])?.f_to_device(device)?;
+    let mask = mask.f_upsample_nearest2d([rows as i64 * 2, columns as i64 * 2], None, None)?;
+    let correction = tensors::to_planes(&correction.f_to_kind(Type::Float)?.f_mul(&mask)?)?;
+    residual.add_to(prediction, Some(&correction), &mut out);
+    Ok(out)
+}
+
+/// What did not move and is not coded stays as it is.
+fn is_corrected(block: &Block) -> bool {
+    block.mode != Mode::Skip || block.vectors[0] != Vector::default()
+}

@@ -1,0 +1,395 @@
+//! The mode and the vectors of each block, by estimated cost in distortion and bits.
+
+use std::ops::Range;
+
+use super::compensate::predict;
+use super::integer::Target;
+use super::interpolate::Area;
+use super::measure::{sad, spectrum, ssd};
+use super::reference::Reference;
+use super::refine::Fine;
+use super::settings::{Settings, Weights, vector_bits};
+use crate::codec::picture::Picture;
+use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_vector};
+
+/// How far a block is from its prediction, luma and chroma together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Sum of absolute Hadamard coefficients, at twice the scale of an orthonormal transform.
+    pub satd: u32,
+    /// Of that, what lies above the dead zone: about nothing is coded where this is about nothing.
+    pub excess: u32,
+    /// Sum of squared differences.
+    pub ssd: u32,
+}
+
+/// The motion of a slice, and for each block the cost of what was chosen, and of skipping it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Field {
+    pub blocks: Vec<Block>,
+    pub chosen: Vec<Cost>,
+    pub skipped: Vec<Cost>,
+}
+
+/// Modes cost about these bits.
+const SKIP_BITS: u32 = 1;
+const INTER_BITS: u32 = 2;
+const SPLIT_BITS: u32 = 4;
+const FLAT_BITS: u32 = 5;
+
+/// Finds the motion of a slice, the `rows` of blocks of `current`. Vectors are predicted within the slice alone, the
+/// reference is the whole picture. `previous` are the blocks of the same slice in the picture before; they help, and are
+/// ignored if they are not as many.
+pub fn search(
+    current: &Picture,
+    reference: &Reference,
+    rows: Range<usize>,
+    previous: Option<&[Block]>,
+    settings: &Settings,
+) -> Field {
+    let (columns, all) = current.blocks();
+    assert_eq!(reference.blocks(), (columns, all), "the reference has the size of the picture");
+    assert!(rows.end <= all, "rows {rows:?} of {all}");
+    let len = columns * rows.len();
+    let weights = Weights::new(settings);
+    let previous = previous.filter(|blocks| blocks.len() == len);
+    let mut field = Field {
+        blocks: vec![Block::default(); len],
+        chosen: Vec::with_capacity(len),
+        skipped: Vec::with_capacity(len),
+    };
+    for index in 0..len {
+        let (row, column) = (rows.start + index / columns, index % columns);
+        let search = Search {
+            current,
+            reference,
+            weights: &weights,
+            place: ((column * 16) as i32, (row * 16) as i32),
+            columns,
+            index,
+            blocks: &field.blocks,
+            previous,
+        };
+        let (block, chosen, skipped) = search.decide();
+        field.blocks[index] = block;
+        field.chosen.push(chosen);
+        field.skipped.push(skipped);
+    }
+    field
+}
+
+/// One block, and what is around it.
+struct Search<'a> {
+    current: &'a Picture,
+    reference: &'a Reference,
+    weights: &'a Weights,
+    /// In luma samples.
+    place: (i32, i32),
+    columns: usize,
+    index: usize,
+    /// Decided up to `index`.
+    blocks: &'a [Block],
+    previous: Option<&'a [Block]>,
+}
+
+impl Search<'_> {
+    fn decide(&self) -> (Block, Cost, Cost) {
+        let expected = predict_vector(self.blocks, self.columns, self.index);
+        let skip = whole(Mode::Skip, expected);
+        let skipped = self.measure(&skip);
+        let tolerance = self.weights.bits(3);
+        let negligible = skipped.excess <= tolerance;
+        if negligible && skipped.ssd <= self.weights.quiet {
+            return (skip, skipped, skipped);
+        }
+
+        let target = self.target::<16>(0, expected);
+        let mut found = target.best_of(self.candidates(expected));
+        target.walk(&mut found);
+        // Far and wide only where much of what could be foretold is not.
+        let (times, apart) = if self.weights.thorough { (8, 2) } else { (2, 4) };
+        if found.cost > self.weights.bits(48) && found.cost * times > target.activity() {
+            target.rings(&mut found, apart);
+        }
+        let start = target.fine(found.vector());
+        let predicted = target.fine(expected);
+        let moved = target.refine(if predicted.cost < start.cost { predicted } else { start });
+
+        let mut best = whole(Mode::Inter, moved.vector);
+        let mut cost = self.measure(&best);
+        let mut bits = INTER_BITS + vector_bits(moved.vector, expected);
+        let mut total = cost.satd + self.weights.bits(bits);
+
+        if moved.cost > self.weights.bits(48)
+            && let Some((split, split_bits)) = self.split(expected, moved)
+        {
+            let split_cost = self.measure(&split);
+            let split_total = split_cost.satd + self.weights.bits(split_bits);
+            if split_total < total {
+                (best, cost, bits, total) = (split, split_cost, split_bits, split_total);
+            }
+        }
+
+        // Where neither leaves anything to be coded, what counts is the error that stays.
+        let skip_wins = if negligible && cost.excess <= tolerance {
+            u64::from(skipped.ssd) + self.weights.bits_squared(SKIP_BITS)
+                <= u64::from(cost.ssd) + self.weights.bits_squared(bits)
+        } else {
+            skipped.satd + self.weights.bits(SKIP_BITS) <= total
+        };
+        if skip_wins {
+            let mode = if negligible { Mode::Skip } else { Mode::Inter };
+            (best, cost, total) = (whole(mode, expected), skipped, skipped.satd + self.weights.bits(INTER_BITS));
+        }
+
+        if total > self.weights.bits(FLAT_BITS + 6) && self.grey() < total {
+            best = Block::default();
+            cost = self.measure(&best);
+        }
+        (best, cost, skipped)
+    }
+
+    /// A quarter of the block, or all of it (`quarter` 0).
+    fn target<const N: usize>(&self, quarter: usize, expected: Vector) -> Target<'_, N> {
+        let (right, down) = (quarter % 2 * 8, quarter / 2 * 8);
+        let place = (self.place.0 + right as i32, self.place.1 + down as i32);
+        let (reference, weights) = (self.reference, self.weights);
+        Target { luma: self.area(0).from(right, down), reference, weights, place, expected }
+    }
+
+    /// The block in one of its planes.
+    fn area(&self, plane: usize) -> Area<'_> {
+        let (shift, plane) = (usize::from(plane > 0), &self.current.planes[plane]);
+        Area { data: &plane.data, stride: plane.width }
+            .from(self.place.0 as usize >> shift, self.place.1 as usize >> shift)
+    }
+
+    /// Vectors of neighbours in this picture and in the one before.
+    fn candidates(&self, expected: Vector) -> impl Iterator<Item = Vector> {
+        let (blocks, columns, index) = (self.blocks, self.columns, self.index);
+        let column = index % columns;
+        let of = move |condition: bool, back: usize, quarter: usize| {
+            (condition && index >= back).then(|| blocks[index - back].vectors[quarter])
+        };
+        let here = [
+            Some(expected),
+            of(column > 0, 1, 1),
+            of(true, columns, 2),
+            of(column + 1 < columns, columns - 1, 2),
+            of(column > 0, columns + 1, 3),
+        ];
+        let before = move |condition: bool, at: usize, quarter: usize| {
+            self.previous.filter(|blocks| condition && at < blocks.len()).map(|blocks| blocks[at].vectors[quarter])
+        };
+        let then = [
+            before(true, index, 0),
+            before(true, index, 3),
+            before(column + 1 < columns, index + 1, 0),
+            before(true, index + columns, 0),
+        ];
+        here.into_iter().chain(then).flatten()
+    }
+
+    /// Each quarter on its own; none if that is no better than all as one. The bits are those of mode and vectors.
+    fn split(&self, expected: Vector, all: Fine) -> Option<(Block, u32)> {
+        let mut vectors = [expected; CELLS];
+        let mut bits = SPLIT_BITS;
+        let mut total = self.weights.bits(SPLIT_BITS);
+        for quarter in 0..CELLS {
+            // The lower left one follows the one above it, the others the one before.
+            let expected = [expected, vectors[0], vectors[0], vectors[2]][quarter];
+            let target = self.target::<8>(quarter, expected);
+            let mut found = target.best_of([all.vector, expected].into_iter().chain(self.candidates(expected)));
+            target.descend(&mut found, 8);
+            let (start, same) = (target.fine(found.vector()), target.fine(all.vector));
+            let fine = target.refine(if same.cost <= start.cost { same } else { start });
+            vectors[quarter] = fine.vector;
+            bits += vector_bits(fine.vector, expected);
+            total += fine.cost;
+            if total >= all.cost + self.weights.bits(INTER_BITS) {
+                return None;
+            }
+        }
+        let same = vectors.iter().all(|&vector| vector == vectors[0]);
+        (!same).then_some((Block { mode: Mode::Split, vectors, step: 0 }, bits))
+    }
+
+    fn measure(&self, block: &Block) -> Cost {
+        let mut cost = Cost::default();
+        let mut room = [0; 256];
+        for (plane, size) in [(0, 16), (1, 8), (2, 8)] {
+            let shift = usize::from(plane > 0);
+            predict(self.reference, block, plane, (self.place.0 >> shift, self.place.1 >> shift), &mut room, size);
+            let (current, predicted) = (self.area(plane), Area { data: &room, stride: size });
+            let (spectrum, squares) = if plane == 0 {
+                (spectrum::<16>(current, predicted, self.weights.dead), ssd::<16>(current, predicted))
+            } else {
+                (spectrum::<8>(current, predicted, self.weights.dead), ssd::<8>(current, predicted))
+            };
+            cost.satd += spectrum.satd;
+            cost.excess += spectrum.excess;
+            cost.ssd += squares;
+        }
+        cost
+    }
+
+    /// What it costs to predict nothing: SATD without the means of the six transforms, and bits for these.
+    fn grey(&self) -> u32 {
+        let (mut satd, mut bits) = (0, FLAT_BITS);
+        for (plane, size) in [(0, 16), (1, 8), (2, 8)] {
+            for at in (0..size * size / 64).map(|cell| (cell % 2 * 8, cell / 2 * 8)) {
+                let area = self.area(plane).from(at.0, at.1);
+                let mean = ((sad::<8>(area, Area { data: &[0; 8], stride: 0 }) + 32) / 64) as u8;
+                satd += spectrum::<8>(area, Area { data: &[mean; 8], stride: 0 }, u16::MAX).satd;
+                bits += self.weights.level_bits(u32::from(mean.abs_diff(128)) * 8);
+            }
+        }
+        satd + self.weights.bits(bits)
+    }
+}
+
+fn whole(mode: Mode, vector: Vector) -> Block {
+    Block { mode, vectors: [vector; CELLS], step: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Effort;
+    use super::super::compensate::compensate;
+    use super::*;
+
+    /// Smooth waves of several directions, moved by quarters of a luma sample.
+    fn waves(columns: usize, rows: usize, moved: Vector) -> Picture {
+        let mut picture = Picture::grey(columns, rows);
+        for (index, plane) in picture.planes.iter_mut().enumerate() {
+            let scale = if index == 0 { 1.0 } else { 2.0 };
+            for y in 0..plane.height {
+                for x in 0..plane.width {
+                    let u = x as f64 * scale + f64::from(moved.x) / 4.0;
+                    let v = y as f64 * scale + f64::from(moved.y) / 4.0;
+                    let wave =
+                        (u * 0.31 + v * 0.11).sin() + (v * 0.37 - u * 0.07).sin() + (u * 0.053 + v * 0.071).cos();
+                    plane.row_mut(y)[x] = (128.0 + 35.0 * wave).round() as u8;
+                }
+            }
+        }
+        picture
+    }
+
+    fn settings(effort: Effort) -> Settings {
+        Settings { effort, ..Settings::for_step(4.0) }
+    }
+
+    #[test]
+    fn translations_are_found() {
+        let reference = Reference::new(&waves(6, 5, Vector::default()));
+        for effort in [Effort::Fast, Effort::Thorough] {
+            for (x, y) in [(0, 0), (12, -8), (2, 0), (-6, 10), (1, 3), (-5, -7), (29, 2)] {
+                let moved = Vector { x, y };
+                let field = search(&waves(6, 5, moved), &reference, 0..5, None, &settings(effort));
+                for row in 1..4 {
+                    for column in 2..4 {
+                        let block = &field.blocks[row * 6 + column];
+                        assert_eq!(block.vectors, [moved; CELLS], "{moved:?} in {row}, {column}: {block:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_still_is_skipped() {
+        let picture = waves(4, 3, Vector { x: 3, y: 5 });
+        let field = search(&picture, &Reference::new(&picture), 0..3, None, &settings(Effort::Fast));
+        assert!(field.blocks.iter().all(|block| *block == whole(Mode::Skip, Vector::default())));
+        assert!(field.chosen.iter().all(|cost| *cost == Cost::default()));
+        assert_eq!(field.chosen, field.skipped);
+    }
+
+    #[test]
+    fn only_quarters_that_move_apart_are_split() {
+        let (still, moved) = (waves(5, 5, Vector::default()), waves(5, 5, Vector { x: 8, y: -4 }));
+        let mut current = still.clone();
+        for (plane, half) in [(0, 8), (1, 4), (2, 4)] {
+            // The upper left quarter of the block in the middle.
+            for y in 4 * half..5 * half {
+                current.planes[plane].row_mut(y)[4 * half..5 * half]
+                    .copy_from_slice(&moved.planes[plane].row(y)[4 * half..5 * half]);
+            }
+        }
+        let field = search(&current, &Reference::new(&still), 0..5, None, &Settings::for_step(0.5));
+        for (index, block) in field.blocks.iter().enumerate() {
+            assert_eq!(block.mode == Mode::Split, index == 12, "{index}: {block:?}");
+        }
+        let rest = Vector::default();
+        assert_eq!(field.blocks[12].vectors, [Vector { x: 8, y: -4 }, rest, rest, rest]);
+    }
+
+    #[test]
+    fn what_was_nowhere_is_flat() {
+        let mut current = Picture::grey(4, 4);
+        let mut before = waves(4, 4, Vector::default());
+        for plane in &mut before.planes {
+            plane.data.iter_mut().for_each(|sample| *sample = 255 - *sample / 2);
+        }
+        current.planes[0].data.iter_mut().enumerate().for_each(|(at, sample)| *sample = 120 + (at % 7) as u8);
+        let field = search(&current, &Reference::new(&before), 0..4, None, &settings(Effort::Fast));
+        assert!(field.blocks.iter().all(|block| *block == Block::default()), "{:?}", field.blocks);
+    }
+
+    #[test]
+    fn colour_alone_is_reason_enough_not_to_skip() {
+        let before = waves(2, 2, Vector::default());
+        let mut current = before.clone();
+        current.planes[2].data.iter_mut().for_each(|sample| *sample = sample.saturating_add(40));
+        let field = search(&current, &Reference::new(&before), 0..2, None, &settings(Effort::Fast));
+        assert!(field.blocks.iter().all(|block| block.mode != Mode::Skip));
+        assert!(field.skipped.iter().all(|cost| cost.excess > 0 && cost.ssd > 64 * 30 * 30));
+    }
+
+    #[test]
+    fn slices_are_independent_and_their_costs_are_those_of_compensation() {
+        let (before, mut current) = (waves(5, 6, Vector::default()), waves(5, 6, Vector { x: 7, y: 9 }));
+        current.planes[0].data.iter_mut().enumerate().for_each(|(at, sample)| *sample ^= (at * at % 11) as u8);
+        let reference = Reference::new(&before);
+        let settings = settings(Effort::Fast);
+        let whole_picture = search(&current, &reference, 0..6, None, &settings);
+        assert_eq!(search(&current, &reference, 0..2, None, &settings).blocks, whole_picture.blocks[..10]);
+
+        let field = search(&current, &reference, 2..5, Some(&whole_picture.blocks[10..25]), &settings);
+        assert_eq!(field, search(&current, &reference, 2..5, Some(&whole_picture.blocks[10..25]), &settings));
+        let mut out = Picture::grey(5, 3);
+        compensate(&reference, &field.blocks, 5, 2, &mut out);
+        for (index, block) in field.blocks.iter().enumerate() {
+            if block.mode == Mode::Skip {
+                assert_eq!(block.vectors, [predict_vector(&field.blocks, 5, index); CELLS]);
+                assert_eq!(field.chosen[index], field.skipped[index]);
+            }
+            let mut squares = 0;
+            for (plane, size) in [(0, 16), (1, 8), (2, 8)] {
+                for (y, x) in (0..size * size).map(|at| (index / 5 * size + at / size, index % 5 * size + at % size)) {
+                    let sample = current.planes[plane].row(2 * size + y)[x];
+                    squares += u32::from(sample.abs_diff(out.planes[plane].row(y)[x])).pow(2);
+                }
+            }
+            assert_eq!(field.chosen[index].ssd, squares);
+        }
+    }
+
+    #[test]
+    fn one_block_is_enough_for_a_picture() {
+        for (x, range) in [(0, 0), (6, 0), (40, 511)] {
+            for step in [0.0, 1.0, 1e9, f32::NAN] {
+                let current = waves(1, 1, Vector { x, y: x });
+                let reference = Reference::new(&waves(1, 1, Vector::default()));
+                let wild =
+                    [Block { mode: Mode::Inter, vectors: [Vector { x: i16::MIN, y: i16::MAX }; CELLS], step: 0 }];
+                let settings = Settings { range, effort: Effort::Thorough, ..Settings::for_step(step) };
+                let field = search(&current, &reference, 0..1, Some(&wild), &settings);
+                assert_eq!((field.blocks.len(), field.chosen.len(), field.skipped.len()), (1, 1, 1));
+                let none = search(&current, &reference, 1..1, None, &settings);
+                assert_eq!(none, Field::default());
+            }
+        }
+    }
+}

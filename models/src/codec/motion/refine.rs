@@ -1,0 +1,54 @@
+//! The search by halves and quarters of a sample, with SATD on exactly interpolated samples.
+
+use super::integer::Target;
+use super::measure::spectrum;
+use crate::codec::symbols::{VECTOR_MAX, Vector};
+
+/// A vector and its cost in SATD and bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fine {
+    pub vector: Vector,
+    pub cost: u32,
+}
+
+impl<const N: usize> Target<'_, N> {
+    /// What a vector costs. Those out of range cost the most.
+    pub fn fine(&self, vector: Vector) -> Fine {
+        if vector.x.abs() > VECTOR_MAX || vector.y.abs() > VECTOR_MAX {
+            return Fine { vector, cost: u32::MAX };
+        }
+        let mut room = [0; 256];
+        let moved = self.reference.luma_moved::<N>(self.place, vector, &mut room);
+        let satd = spectrum::<N>(self.luma, moved, u16::MAX).satd;
+        Fine { vector, cost: satd + self.weights.bits(super::settings::vector_bits(vector, self.expected)) }
+    }
+
+    /// Half a sample, then a quarter of it around a vector: the four sides, and the corner between the better ones. A
+    /// thorough search does each again for as long as it gets better, three times at most.
+    pub fn refine(&self, mut best: Fine) -> Fine {
+        for step in [2, 1] {
+            for _ in 0..if self.weights.thorough { 3 } else { 1 } {
+                let from = best;
+                best = self.around(best, step);
+                if best == from {
+                    break;
+                }
+            }
+        }
+        best
+    }
+
+    fn around(&self, mut best: Fine, step: i16) -> Fine {
+        let from = best.vector;
+        let at = |x: i16, y: i16| self.fine(Vector { x: from.x + x * step, y: from.y + y * step });
+        let (left, right, up, down) = (at(-1, 0), at(1, 0), at(0, -1), at(0, 1));
+        let x = if left.cost < right.cost { -1 } else { 1 };
+        let y = if up.cost < down.cost { -1 } else { 1 };
+        for found in [left, right, up, down, at(x, y)] {
+            if found.cost < best.cost {
+                best = found;
+            }
+        }
+        best
+    }
+}

@@ -1,0 +1,535 @@
+//! The networks of the codec: a residual autoencoder over cells of 8x8 luma samples, one stage for intra pictures and one for
+//! inter pictures.
+//!
+//! A stage is a learned linear transform (it begins as a cosine transform), steps that depend on the quality and the
+//! latent, and two small convolutional networks at 1/8 resolution: *analysis* moves the latents before they are rounded, in
+//! sight of the neighbours; *synthesis* corrects what the linear inverse gives, in sight of everything decoded. The
+//! topology (all features at one scale, quality by gains) follows DCVC-RT (Jia et al., CVPR 2025), the gains AG-VAE (Cui
+//! et al. 2020).
+//!
+//! **Synthesis is exact.** What the decoder computes becomes the next picture's reference, so it must be the same to the last
+//! bit on every machine, thread count and precision. Activations are whole numbers within plus and minus 127, so are
+//! weights; a convolution's sum is a whole number below 2^24, which fp32 accumulators hold exactly in any order of
+//! summation; it is then rounded to bfloat16 (what a bf16 convolution does anyway), divided by 256, and rounded to the
+//! nearest whole number, ties to even. Training runs the very same function, with gradients passed straight through the
+//! roundings (Bengio et al. 2013).
+
+use serde::{Deserialize, Serialize};
+use tch::nn::{Init, Path};
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::basis;
+use super::symbols::CELL;
+
+const CELLS: i64 = CELL as i64;
+/// Weights of synthesis are multiples of 1/256.
+const WEIGHT_UNIT: f64 = 256.0;
+/// Activations and weights of synthesis are whole numbers within plus and minus this.
+const ACTIVATION_MAX: f64 = 127.0;
+/// Corrections are in sixteenths of a level and within plus and minus this.
+pub const CORRECTION_MAX: f64 = 1023.0;
+/// Sets of gains, evenly spaced over the step indices.
+pub const ANCHORS: i64 = 5;
+/// Step indices are below this.
+pub const STEPS: usize = 128;
+
+/// Size of a step, in levels of 8 bits, before the gains: 0.5 to 122, doubling every 16 indices.
+pub fn step_size(index: f64) -> f64 {
+    0.5 * (index / 16.0).exp2()
+}
+
+/// Sizes of both stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Channels and residual blocks of synthesis.
+    pub synthesis: [i64; 2],
+    /// The same of analysis.
+    pub analysis: [i64; 2],
+}
+
+impl Config {
+    /// `codec-s`: 4 kMAC a luma sample for analysis, 8 for synthesis.
+    pub const SMALL: Config = Config { synthesis: [96, 3], analysis: [64, 3] };
+    /// `codec-m`.
+    pub const MEDIUM: Config = Config { synthesis: [128, 5], analysis: [96, 3] };
+
+    pub fn checked(self) -> Result<Self, String> {
+        let fits = |[channels, blocks]: [i64; 2]| (8..=512).contains(&channels) && (0..=32).contains(&blocks);
+        if fits(self.synthesis) && fits(self.analysis) {
+            return Ok(self);
+        }
+        Err(format!("[config] has {self:?}; expected 8 to 512 channels and 0 to 32 blocks of each network"))
+    }
+
+    /// Multiplications a luma sample of analysis and of synthesis, of an inter picture.
+    pub fn macs(self) -> [f64; 2] {
+        let of = |[c, blocks]: [i64; 2], inputs: i64| {
+            (inputs * c + blocks * 2 * 9 * c * c + c * CELLS + CELLS * CELLS) as f64 / 64.0
+        };
+        [of(self.analysis, 2 * CELLS + 1), of(self.synthesis, 3 * CELLS + 1)]
+    }
+}
+
+/// Cells of planes: Y `(N, 1, H, W)`, U and V `(N, 1, H/2, W/2)` become `(N, 96, H/8, W/8)`.
+pub fn cells(planes: &[Tensor; 3]) -> Result<Tensor, TchError> {
+    let [y, u, v] = planes;
+    Tensor::f_cat(&[y.f_pixel_unshuffle(8)?, u.f_pixel_unshuffle(4)?, v.f_pixel_unshuffle(4)?], 1)
+}
+
+/// The inverse of [`cells`].
+pub fn planes(cells: &Tensor) -> Result<[Tensor; 3], TchError> {
+    let parts = cells.f_split_with_sizes([64, 16, 16], 1)?;
+    Ok([parts[0].f_pixel_shuffle(8)?, parts[1].f_pixel_shuffle(4)?, parts[2].f_pixel_shuffle(4)?])
+}
+
+/// The nearest whole number, ties to even, with the gradient of the identity.
+pub fn round(x: &Tensor) -> Result<Tensor, TchError> {
+    if !x.requires_grad() {
+        return x.f_round();
+    }
+    x.f_add(&x.f_round()?.f_sub(x)?.f_detach()?)
+}
+
+/// Within bounds, with the gradient of the identity: what is out of bounds must find its way back.
+fn bound(x: &Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
+    x.f_add(&x.f_clamp(low, high)?.f_sub(x)?.f_detach()?)
+}
+
+fn parameter(path: &Path, name: &str, size: &[i64], init: Init) -> Result<Tensor, TchError> {
+    path.f_var(name, size, init)
+}
+
+fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+/// A convolution in whole numbers, see the module.
+struct Exact {
+    weight: Tensor,
+    bias: Tensor,
+    /// The whole numbers, once they do not change any more.
+    whole: Option<(Tensor, Tensor)>,
+}
+
+impl Exact {
+    fn new(path: &Path, inputs: i64, outputs: i64, size: i64, deviation: f64) -> Result<Self, TchError> {
+        let init = Init::Randn { mean: 0.0, stdev: deviation };
+        Ok(Exact {
+            weight: parameter(path, "weight", &[outputs, inputs, size, size], init)?,
+            bias: parameter(path, "bias", &[outputs], Init::Const(0.0))?,
+            whole: None,
+        })
+    }
+
+    fn share(&self) -> Self {
+        let whole = self.whole.as_ref().map(|(weight, bias)| (weight.shallow_clone(), bias.shallow_clone()));
+        Exact { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), whole }
+    }
+
+    /// The whole numbers that are multiplied, as `kind`.
+    fn whole(&self, kind: Kind) -> Result<(Tensor, Tensor), TchError> {
+        let weight = round(&self.weight.f_mul_scalar(WEIGHT_UNIT)?)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        // A bias has the unit of the result, so that bf16 holds it exactly.
+        let bias = round(&self.bias)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?.f_mul_scalar(WEIGHT_UNIT)?;
+        Ok((channels_last(&weight.f_to_kind(kind)?)?, bias.f_to_kind(kind)?))
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let kind = x.kind();
+        let (weight, bias) = match &self.whole {
+            Some((weight, bias)) if weight.kind() == kind => (weight.shallow_clone(), bias.shallow_clone()),
+            _ => self.whole(kind)?,
+        };
+        let padding = weight.size()[2] / 2;
+        let mut sum = x.f_conv2d(&weight, Some(&bias), 1, padding, 1, 1)?;
+        if kind == Kind::Float {
+            let rounded = sum.f_to_kind(Kind::BFloat16)?.f_to_kind(kind)?;
+            sum = if sum.requires_grad() { sum.f_add(&rounded.f_sub(&sum)?.f_detach()?)? } else { rounded };
+        }
+        round(&sum.f_mul_scalar(1.0 / WEIGHT_UNIT)?)
+    }
+
+    /// An error where a sum could leave the numbers that fp32 counts exactly.
+    fn check(&self, name: &str) -> Result<(), String> {
+        let largest = || -> Result<f64, TchError> {
+            let (weight, bias) = tch::no_grad(|| self.whole(Kind::Double))?;
+            let sums = weight.f_abs()?.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Double)?;
+            sums.f_mul_scalar(ACTIVATION_MAX)?.f_add(&bias.f_abs()?)?.f_max()?.try_into()
+        };
+        match largest() {
+            Ok(sum) if sum < (1 << 24) as f64 => Ok(()),
+            Ok(sum) => Err(format!("{name}: its sums reach {sum}; expected less than 2^24, so that they are exact")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Two convolutions beside a way past them.
+struct Residual([Exact; 2]);
+
+impl Residual {
+    fn share(&self) -> Self {
+        Residual([self.0[0].share(), self.0[1].share()])
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let inner = self.0[0].forward(x)?.f_clamp(0.0, ACTIVATION_MAX)?;
+        let change = self.0[1].forward(&inner)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        x.f_add(&change)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)
+    }
+}
+
+struct Synthesis {
+    first: Exact,
+    blocks: Vec<Residual>,
+    last: Exact,
+}
+
+impl Synthesis {
+    fn new(path: &Path, inputs: i64, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
+        let deviation = (2.0 / (9 * channels) as f64).sqrt();
+        let block = |i| {
+            let path = path / "blocks" / i;
+            Ok(Residual([
+                Exact::new(&(&path / 0), channels, channels, 3, deviation)?,
+                Exact::new(&(&path / 1), channels, channels, 3, deviation * 0.3)?,
+            ]))
+        };
+        Ok(Synthesis {
+            first: Exact::new(&(path / "first"), inputs, channels, 1, 0.04)?,
+            blocks: (0..blocks).map(block).collect::<Result<_, TchError>>()?,
+            last: Exact::new(&(path / "last"), channels, CELLS, 1, 0.0)?,
+        })
+    }
+
+    fn share(&self) -> Self {
+        let blocks = self.blocks.iter().map(Residual::share).collect();
+        Synthesis { first: self.first.share(), blocks, last: self.last.share() }
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let mut x = self.first.forward(x)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        self.last.forward(&x)?.f_clamp(-CORRECTION_MAX, CORRECTION_MAX)
+    }
+}
+
+/// A convolution of the encoder, where nothing needs to be exact.
+struct Free {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Free {
+    fn new(path: &Path, inputs: i64, outputs: i64, size: i64, gain: f64) -> Result<Self, TchError> {
+        let stdev = gain * (2.0 / (inputs * size * size) as f64).sqrt();
+        Ok(Free {
+            weight: parameter(path, "weight", &[outputs, inputs, size, size], Init::Randn { mean: 0.0, stdev })?,
+            bias: parameter(path, "bias", &[outputs], Init::Const(0.0))?,
+        })
+    }
+
+    fn share(&self) -> Self {
+        Free { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let weight = channels_last(&self.weight.f_to_kind(x.kind())?)?;
+        x.f_conv2d(&weight, Some(self.bias.f_to_kind(x.kind())?), 1, weight.size()[2] / 2, 1, 1)
+    }
+}
+
+struct Analysis {
+    first: Free,
+    blocks: Vec<[Free; 2]>,
+    last: Free,
+}
+
+impl Analysis {
+    fn new(path: &Path, inputs: i64, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
+        let block = |i| {
+            let path = path / "blocks" / i;
+            Ok([
+                Free::new(&(&path / 0), channels, channels, 3, 1.0)?,
+                Free::new(&(&path / 1), channels, channels, 3, 0.3)?,
+            ])
+        };
+        Ok(Analysis {
+            first: Free::new(&(path / "first"), inputs, channels, 1, 1.0)?,
+            blocks: (0..blocks).map(block).collect::<Result<_, TchError>>()?,
+            last: Free::new(&(path / "last"), channels, CELLS, 1, 0.0)?,
+        })
+    }
+
+    fn share(&self) -> Self {
+        let blocks = self.blocks.iter().map(|[a, b]| [a.share(), b.share()]).collect();
+        Analysis { first: self.first.share(), blocks, last: self.last.share() }
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let mut x = self.first.forward(x)?;
+        for [a, b] in &self.blocks {
+            x = x.f_add(&b.forward(&a.forward(&x)?.f_relu()?)?)?;
+        }
+        self.last.forward(&x.f_relu()?)
+    }
+}
+
+/// The networks of one kind of picture.
+pub struct Stage {
+    /// Whether there is a prediction.
+    inter: bool,
+    /// Latents of samples, and samples of latents (a row a latent), `(96, 96)`.
+    forward: Tensor,
+    inverse: Tensor,
+    /// Binary logarithms that multiply the steps, `(ANCHORS, 96)`.
+    gains: Tensor,
+    analysis: Analysis,
+    synthesis: Synthesis,
+}
+
+impl Stage {
+    pub fn new(path: &Path, config: Config, inter: bool) -> Result<Self, TchError> {
+        let cosines = Tensor::f_from_slice(basis::cosines().as_flattened())?.f_view([CELLS, CELLS])?;
+        let transform = |name| -> Result<Tensor, TchError> {
+            let mut matrix = parameter(path, name, &[CELLS, CELLS], Init::Const(0.0))?;
+            tch::no_grad(|| matrix.f_copy_(&cosines))?;
+            Ok(matrix)
+        };
+        let inputs = if inter { 2 } else { 1 } * CELLS + 1;
+        Ok(Stage {
+            inter,
+            forward: transform("forward")?,
+            inverse: transform("inverse")?,
+            gains: parameter(path, "gains", &[ANCHORS, CELLS], Init::Const(0.0))?,
+            analysis: Analysis::new(&(path / "analysis"), inputs, config.analysis)?,
+            synthesis: Synthesis::new(&(path / "synthesis"), inputs + CELLS, config.synthesis)?,
+        })
+    }
+
+    /// The same weights once more, for another thread.
+    pub fn share(&self) -> Self {
+        Stage {
+            inter: self.inter,
+            forward: self.forward.shallow_clone(),
+            inverse: self.inverse.shallow_clone(),
+            gains: self.gains.shallow_clone(),
+            analysis: self.analysis.share(),
+            synthesis: self.synthesis.share(),
+        }
+    }
+
+    /// Steps `(N, 96, h, w)` of step indices `(N, 1, h, w)`.
+    pub fn steps(&self, index: &Tensor) -> Result<Tensor, TchError> {
+        // Linear interpolation between the anchors, as a product with hat functions.
+        let place = index.f_mul_scalar((ANCHORS - 1) as f64 / (STEPS - 1) as f64)?;
+        let anchors = Tensor::f_arange(ANCHORS, (Kind::Float, index.device()))?.f_view([1, ANCHORS, 1, 1])?;
+        let hats = place.f_sub(&anchors)?.f_abs()?.f_neg()?.f_add_scalar(1.0)?.f_clamp_min(0.0)?;
+        let gains =
+            hats.f_conv2d(&self.gains.f_t_copy()?.f_view([CELLS, ANCHORS, 1, 1])?, None::<Tensor>, 1, 0, 1, 1)?;
+        gains.f_add(&index.f_mul_scalar(1.0 / 16.0)?)?.f_add_scalar(-1.0)?.f_exp2()
+    }
+
+    /// Latents in units of their steps, not rounded. `samples` and `prediction` are cells of samples less 128 (the
+    /// prediction of intra pictures is zero), `index` the step indices; all fp32. The network runs in `kind`.
+    pub fn analyse(
+        &self,
+        samples: &Tensor,
+        prediction: &Tensor,
+        index: &Tensor,
+        steps: &Tensor,
+        kind: Kind,
+    ) -> Result<Tensor, TchError> {
+        let linear = samples.f_sub(prediction)?.f_conv2d(
+            &self.forward.f_view([CELLS, CELLS, 1, 1])?,
+            None::<Tensor>,
+            1,
+            0,
+            1,
+            1,
+        )?;
+        let index = index.f_add_scalar(-64.0)?.f_mul_scalar(1.0 / 32.0)?;
+        let scaled = samples.f_mul_scalar(1.0 / 64.0)?;
+        let input = if self.inter {
+            Tensor::f_cat(&[&scaled, &prediction.f_mul_scalar(1.0 / 64.0)?, &index], 1)?
+        } else {
+            Tensor::f_cat(&[&scaled, &index], 1)?
+        };
+        let change = self.analysis.forward(&channels_last(&input.f_to_kind(kind)?)?)?.f_to_kind(Kind::Float)?;
+        linear.f_div(steps)?.f_add(&change)
+    }
+
+    /// Cells of samples less 128 that latents alone give, not rounded.
+    pub fn linear(&self, levels: &Tensor, prediction: &Tensor, steps: &Tensor) -> Result<Tensor, TchError> {
+        let matrix = self.inverse.f_t_copy()?.f_view([CELLS, CELLS, 1, 1])?;
+        levels.f_mul(steps)?.f_conv2d(&matrix, None::<Tensor>, 1, 0, 1, 1)?.f_add(prediction)
+    }
+
+    /// The correction, in sixteenths of a level, of `linear`: whole samples less 128, as `prediction`, `levels` whole
+    /// numbers too, `index` the step indices. `kind` is fp32 or bf16, which give the same.
+    pub fn correct(
+        &self,
+        linear: &Tensor,
+        prediction: &Tensor,
+        levels: &Tensor,
+        index: &Tensor,
+        kind: Kind,
+    ) -> Result<Tensor, TchError> {
+        let samples = |x: &Tensor| bound(x, -ACTIVATION_MAX, ACTIVATION_MAX);
+        // One latent should weigh as much as a visible difference of samples.
+        let levels = samples(&levels.f_mul_scalar(32.0)?)?;
+        let index = index.f_add_scalar(-64.0)?.f_mul_scalar(2.0)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let input = if self.inter {
+            Tensor::f_cat(&[&samples(linear)?, &samples(prediction)?, &levels, &index], 1)?
+        } else {
+            Tensor::f_cat(&[&samples(linear)?, &levels, &index], 1)?
+        };
+        self.synthesis.forward(&channels_last(&input.f_to_kind(kind)?)?)?.f_to_kind(Kind::Float)
+    }
+
+    /// The synthesis transform in units of 1/4096: for each latent its `CELL` samples.
+    pub fn whole_inverse(&self) -> Result<Vec<i16>, TchError> {
+        let matrix = tch::no_grad(|| self.inverse.f_mul_scalar(4096.0)?.f_round()?.f_clamp(-32767.0, 32767.0))?;
+        Vec::<i16>::try_from(matrix.f_to_kind(Kind::Int16)?.f_contiguous()?.f_view([-1])?)
+    }
+
+    /// Steps in sixteenths of a level, `CELL` for each step index.
+    pub fn whole_steps(&self) -> Result<Vec<i32>, TchError> {
+        let index = Tensor::f_arange(STEPS as i64, (Kind::Float, self.gains.device()))?.f_view([-1, 1, 1, 1])?;
+        let steps = tch::no_grad(|| self.steps(&index)?.f_mul_scalar(16.0)?.f_round()?.f_clamp(1.0, 32767.0))?;
+        Vec::<i32>::try_from(steps.f_to_kind(Kind::Int)?.f_contiguous()?.f_view([-1])?)
+    }
+
+    /// Readies the stage to run in `kind`, without gradients, from now on. Shares no state with the original but weights,
+    /// which must not change any more.
+    pub fn prepare(&mut self, kind: Kind) -> Result<(), TchError> {
+        let _guard = tch::no_grad_guard();
+        let blocks = self.synthesis.blocks.iter_mut().flat_map(|b| &mut b.0);
+        for convolution in blocks.chain([&mut self.synthesis.first, &mut self.synthesis.last]) {
+            convolution.whole = Some(convolution.whole(kind)?);
+        }
+        let blocks = self.analysis.blocks.iter_mut().flatten();
+        for convolution in blocks.chain([&mut self.analysis.first, &mut self.analysis.last]) {
+            convolution.weight = channels_last(&convolution.weight.f_to_kind(kind)?)?;
+            convolution.bias = convolution.bias.f_to_kind(kind)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the weights.
+    pub fn place(&mut self, device: Device) -> Result<(), TchError> {
+        let synthesis = self.synthesis.blocks.iter_mut().flat_map(|b| &mut b.0);
+        let synthesis = synthesis.chain([&mut self.synthesis.first, &mut self.synthesis.last]);
+        let analysis = self.analysis.blocks.iter_mut().flatten();
+        let analysis = analysis.chain([&mut self.analysis.first, &mut self.analysis.last]);
+        let own = [&mut self.forward, &mut self.inverse, &mut self.gains].into_iter();
+        let tensors = synthesis.flat_map(|c| [&mut c.weight, &mut c.bias]);
+        for tensor in own.chain(tensors).chain(analysis.flat_map(|c| [&mut c.weight, &mut c.bias])) {
+            *tensor = tensor.f_to_device(device)?;
+        }
+        Ok(())
+    }
+
+    pub fn device(&self) -> Device {
+        self.gains.device()
+    }
+
+    /// Whether synthesis is exact.
+    pub fn check(&self) -> Result<(), String> {
+        self.synthesis.first.check("synthesis.first")?;
+        for (i, block) in self.synthesis.blocks.iter().enumerate() {
+            block.0.iter().try_for_each(|c| c.check(&format!("synthesis.blocks.{i}")))?;
+        }
+        self.synthesis.last.check("synthesis.last")
+    }
+}
+
+/// Both stages.
+pub struct Network {
+    pub intra: Stage,
+    pub inter: Stage,
+}
+
+impl Network {
+    pub fn new(path: &Path, config: Config) -> Result<Self, TchError> {
+        let stage = |name: &str, inter| Stage::new(&(path / name), config, inter);
+        Ok(Network { intra: stage("intra", false)?, inter: stage("inter", true)? })
+    }
+
+    /// Moves the weights of both stages.
+    pub fn place(&mut self, device: Device) -> Result<(), TchError> {
+        self.intra.place(device)?;
+        self.inter.place(device)
+    }
+
+    /// See [`Stage::share`].
+    pub fn share(&self) -> Self {
+        Network { intra: self.intra.share(), inter: self.inter.share() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::nn;
+
+    fn random(size: &[i64], range: f64) -> Tensor {
+        Tensor::rand(size, (Kind::Float, Device::Cpu))
+            .f_mul_scalar(2.0 * range)
+            .unwrap()
+            .f_add_scalar(-range)
+            .unwrap()
+            .round()
+    }
+
+    #[test]
+    fn cells_and_planes_are_inverse() {
+        let planes_in = [random(&[2, 1, 32, 48], 100.0), random(&[2, 1, 16, 24], 9.0), random(&[2, 1, 16, 24], 9.0)];
+        let made = cells(&planes_in).unwrap();
+        assert_eq!(made.size(), [2, 96, 4, 6]);
+        for (a, b) in planes(&made).unwrap().iter().zip(&planes_in) {
+            assert_eq!(a, b);
+        }
+    }
+
+    #[test]
+    fn untrained_it_is_a_cosine_transform() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let stage = Stage::new(&store.root(), Config::SMALL, false).unwrap();
+        let samples = random(&[1, 96, 4, 6], 100.0);
+        let nothing = samples.zeros_like();
+        let index = Tensor::full([1, 1, 4, 6], 0.0, (Kind::Float, Device::Cpu));
+        let _guard = tch::no_grad_guard();
+        let steps = stage.steps(&index).unwrap();
+        let levels = stage.analyse(&samples, &nothing, &index, &steps, Kind::Float).unwrap().round();
+        let linear = stage.linear(&levels, &nothing, &steps).unwrap();
+        assert!((linear - samples).abs().max().double_value(&[]) < 2.0);
+        assert_eq!(steps.double_value(&[0, 5, 0, 0]), 0.5);
+    }
+
+    #[test]
+    fn synthesis_is_the_same_in_both_precisions_and_with_any_threads() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let stage = Stage::new(&store.root(), Config::SMALL, true).unwrap();
+        let _guard = tch::no_grad_guard();
+        for (_, mut variable) in store.variables() {
+            let _ = variable.f_normal_(0.0, 0.2).unwrap();
+        }
+        stage.check().unwrap();
+        let of = |range| random(&[1, 96, 23, 40], range);
+        let (linear, prediction, levels) = (of(127.0), of(127.0), of(5.0));
+        let index = Tensor::full([1, 1, 23, 40], 77.0, (Kind::Float, Device::Cpu));
+        let correct = |kind| stage.correct(&linear, &prediction, &levels, &index, kind).unwrap();
+        let exact = correct(Kind::Float);
+        assert!(exact.abs().max().double_value(&[]) > 100.0, "the test would prove nothing");
+        assert_eq!(exact, correct(Kind::BFloat16));
+        let threads = tch::get_num_threads();
+        tch::set_num_threads(1);
+        assert_eq!(exact, correct(Kind::BFloat16));
+        assert_eq!(exact, correct(Kind::Float));
+        tch::set_num_threads(threads);
+    }
+}

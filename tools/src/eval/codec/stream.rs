@@ -1,0 +1,120 @@
+//! Frames through an encoder, and its packets through a decoder, each as fast as the element takes them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use gst::prelude::*;
+
+use super::clip::Clip;
+use super::h264;
+use crate::media::{self, Yuv};
+
+/// Whatever takes longer for a frame, or to start, is taken to hang.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A stream as an encoder wrote it.
+pub struct Coded {
+    caps: gst::Caps,
+    packets: Vec<gst::Buffer>,
+    /// Frames a second; `None` of a single frame.
+    pub speed: Option<f64>,
+}
+
+impl Coded {
+    pub fn bytes(&self) -> u64 {
+        self.packets.iter().map(|packet| packet.size() as u64).sum()
+    }
+}
+
+/// Through the launch line of an encoder.
+pub fn encode(clip: &Clip, encoder: &str) -> Result<Coded> {
+    let (samples, speed) = pass(&clip.caps, &clip.buffers, encoder)?;
+    let caps = samples.first().and_then(|sample| sample.caps_owned()).context("no packet came out")?;
+    let mut packets: Vec<gst::Buffer> = samples.iter().filter_map(|sample| sample.buffer_owned()).collect();
+    if caps.structure(0).is_some_and(|s| s.name() == "video/x-h264") {
+        packets = packets.iter().map(h264::without_user_data).collect::<Result<_>>()?;
+    }
+    Ok(Coded { caps, packets, speed })
+}
+
+/// Through the launch line of a decoder; also how many frames a second it decoded.
+pub fn decode(coded: &Coded, decoder: &str) -> Result<(Vec<Yuv>, Option<f64>)> {
+    // Not converted: what a decoder gives is what is measured.
+    let line = format!("{decoder} ! video/x-raw,format=I420");
+    let (samples, speed) = pass(&coded.caps, &coded.packets, &line)?;
+    Ok((samples.iter().map(media::yuv_of).collect::<Result<_>>()?, speed))
+}
+
+/// What comes out of `elements` when `buffers` go in, and how many a second did. Time counts from the first that comes
+/// out to the last, which leaves out what it takes to load a model.
+fn pass(caps: &gst::Caps, buffers: &[gst::Buffer], elements: &str) -> Result<(Vec<gst::Sample>, Option<f64>)> {
+    let line = format!(
+        "appsrc name=source format=time block=true max-buffers=4 max-bytes=0 max-time=0 ! {elements} ! \
+         appsink name=sink sync=false"
+    );
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+    let run = Run {
+        source: pipeline.by_name("source").and_downcast().context("the source is there")?,
+        sink: pipeline.by_name("sink").and_downcast().context("the sink is there")?,
+        pipeline,
+    };
+    run.source.set_caps(Some(caps));
+    run.pipeline.set_state(gst::State::Playing).map_err(|e| run.error().unwrap_or_else(|| e.into()))?;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // A pipeline that takes no more has stopped, and says why on its bus.
+            let taken = buffers.iter().all(|buffer| run.source.push_buffer(buffer.clone()).is_ok());
+            taken.then(|| run.source.end_of_stream())
+        });
+        let collected = run.collect();
+        // Lets go of a push that waits for room.
+        let _ = run.pipeline.set_state(gst::State::Null);
+        collected
+    })
+}
+
+/// A pipeline that is stopped when it goes out of scope.
+struct Run {
+    pipeline: gst::Pipeline,
+    source: gst_app::AppSrc,
+    sink: gst_app::AppSink,
+}
+
+impl Run {
+    fn collect(&self) -> Result<(Vec<gst::Sample>, Option<f64>)> {
+        let mut samples = Vec::new();
+        let mut active = Instant::now();
+        let mut times: Option<(Instant, Instant)> = None;
+        loop {
+            if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
+                active = Instant::now();
+                times = Some((times.map_or(active, |(first, _)| first), active));
+                samples.push(sample);
+            } else if let Some(error) = self.error() {
+                return Err(error);
+            } else if self.sink.is_eos() {
+                break;
+            }
+            ensure!(active.elapsed() < PATIENCE, "nothing came out for {} seconds", PATIENCE.as_secs());
+        }
+        let seconds = times.map(|(first, last)| (last - first).as_secs_f64());
+        let speed = seconds.filter(|seconds| *seconds > 0.0).map(|seconds| (samples.len() - 1) as f64 / seconds);
+        Ok((samples, speed))
+    }
+
+    fn error(&self) -> Option<anyhow::Error> {
+        let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                Some(anyhow!("{} ({})", error.error(), error.debug().unwrap_or_default()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}

@@ -1,0 +1,284 @@
+//! Videos and pictures to train on, in memory as they are coded: 8-bit 4:2:0.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use gst_torch_models::codec::picture::{Picture, Plane};
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::Rng;
+
+use crate::media::{self, Yuv};
+
+/// How `--data` and `--val` are written, for their help texts.
+pub const HELP: &str = "\
+A video, a picture, or a folder (searched with its subfolders), then options, all separated by commas:
+  frames=A-B     only these frames of each video, counted from 1
+  weight=W       how often each of its files is drawn, against other files (default 1)
+  not=NAME       leave out files whose path has NAME in it; may be repeated";
+
+/// Videos are scaled to at most this many rows: their coding artefacts shrink with them.
+const ROWS: usize = 540;
+/// Frames of a shot that are kept together, and shots of a video.
+const SHOT: usize = 24;
+const SHOTS: usize = 6;
+const EXTENSIONS: [&str; 15] =
+    ["mp4", "mkv", "webm", "avi", "mov", "264", "3gp", "m4v", "ts", "mpg", "ogv", "jpg", "jpeg", "png", "bmp"];
+
+/// One `--data` or `--val`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    text: String,
+    path: PathBuf,
+    frames: Option<(u64, u64)>,
+    weight: f64,
+    not: Vec<String>,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(',');
+        let path = PathBuf::from(parts.next().unwrap_or_default());
+        let mut source = Source { text: text.to_string(), path, frames: None, weight: 1.0, not: Vec::new() };
+        for part in parts {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            let bad = |expected: &str| format!("{key}={value}: expected {expected}");
+            match key {
+                "frames" => {
+                    let range = value.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                    source.frames = Some(range.filter(|(a, b)| a <= b).ok_or_else(|| bad("FIRST-LAST"))?)
+                }
+                "weight" => {
+                    let weight = value.parse().ok().filter(|w: &f64| w.is_finite() && *w > 0.0);
+                    source.weight = weight.ok_or_else(|| bad("a number above 0"))?
+                }
+                "not" if !value.is_empty() => source.not.push(value.into()),
+                _ => return Err(format!("\"{part}\" is no option of a data source")),
+            }
+        }
+        Ok(source)
+    }
+}
+
+impl Source {
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        if self.path.is_dir() {
+            find(&self.path, &mut files)?;
+        } else {
+            files.push(self.path.clone());
+        }
+        files.retain(|file| !self.not.iter().any(|name| file.to_string_lossy().contains(name)));
+        files.sort();
+        ensure!(!files.is_empty(), "{} has no video or picture", self.path.display());
+        Ok(files)
+    }
+}
+
+fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let known = |e: &std::ffi::OsStr| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known));
+        if path.is_dir() {
+            find(&path, files)?;
+        } else if path.extension().is_some_and(known) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Frames that follow each other; a picture is a shot of one.
+pub type Shot = Arc<Vec<Yuv>>;
+
+/// Shots, grouped by the files they came from.
+pub struct Footage {
+    files: Vec<(f64, Vec<Shot>)>,
+}
+
+impl Footage {
+    /// Reads all sources; files that cannot be decoded, or are smaller than `smallest`, are named and left out. At most
+    /// `limit` bytes are kept.
+    pub fn read(sources: &[Source], smallest: usize, limit: usize) -> Result<Self> {
+        let mut footage = Footage { files: Vec::new() };
+        let mut bytes = 0;
+        for source in sources {
+            let files = source.files()?;
+            let bar = ProgressBar::new(files.len() as u64);
+            bar.set_style(ProgressStyle::with_template("reading {wide_bar} {pos}/{len} {msg}")?);
+            let (mut shots, mut frames, mut left_out) = (0, 0, 0);
+            for path in files {
+                bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+                let read = match read_file(&path, source.frames, smallest) {
+                    Ok(read) if !read.is_empty() => read,
+                    Ok(_) => {
+                        left_out += 1;
+                        bar.suspend(|| println!("left out, smaller than {smallest}x{smallest}: {}", path.display()));
+                        continue;
+                    }
+                    Err(error) => {
+                        left_out += 1;
+                        bar.suspend(|| println!("left out: {error:#}"));
+                        continue;
+                    }
+                };
+                shots += read.len();
+                frames += read.iter().map(|shot| shot.len()).sum::<usize>();
+                bytes += read
+                    .iter()
+                    .flat_map(|shot| shot.iter())
+                    .map(|f| f.planes.iter().map(Vec::len).sum::<usize>())
+                    .sum::<usize>();
+                ensure!(bytes <= limit, "more than {} MiB of frames; name fewer", limit >> 20);
+                footage.files.push((source.weight, read));
+                bar.inc(1);
+            }
+            bar.finish_and_clear();
+            println!("{shots:5} shots, {frames:6} frames, {left_out} files left out: {source}");
+        }
+        Ok(footage)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// A file by weight, then any of its shots of at least `frames` frames; `None` where no file has one.
+    pub fn pick(&self, rng: &mut impl Rng, frames: usize) -> Option<Shot> {
+        let long = |shots: &&Shot| shots.len() >= frames;
+        let files: Vec<_> = self.files.iter().filter(|(_, shots)| shots.iter().any(|s| long(&s))).collect();
+        let mut draw = rng.random::<f64>() * files.iter().map(|f| f.0).sum::<f64>();
+        let (_, shots) = files.iter().find(|file| {
+            draw -= file.0;
+            draw < 0.0
+        })?;
+        let shots: Vec<&Shot> = shots.iter().filter(long).collect();
+        shots.get(rng.random_range(0..shots.len())).map(|shot| Arc::clone(shot))
+    }
+
+    /// Every shot, in order.
+    pub fn shots(&self) -> impl Iterator<Item = &Shot> {
+        self.files.iter().flat_map(|(_, shots)| shots)
+    }
+}
+
+fn read_file(path: &Path, range: Option<(u64, u64)>, smallest: usize) -> Result<Vec<Shot>> {
+    let wanted = |number: u64| range.is_none_or(|(a, b)| (a..=b).contains(&number));
+    // A first look says how long it is and how large, so that the shots can be spread over it.
+    let (mut count, mut size) = (0u64, (0, 0));
+    let mut number = 0;
+    media::each_yuv(path, None, |frame| {
+        number += 1;
+        size = (frame.width, frame.height);
+        count += u64::from(wanted(number));
+        let past = range.is_some_and(|(_, last)| number >= last);
+        Ok(if past || count >= 3000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    let rows = size.1.min(ROWS);
+    let scaled = ((size.0 * rows / size.1.max(1)) & !1, rows & !1);
+    if scaled.0 < smallest || scaled.1 < smallest || count == 0 {
+        return Ok(Vec::new());
+    }
+    let shots = (count.div_ceil(SHOT as u64)).min(SHOTS as u64);
+    let spacing = count / shots;
+    let mut read: Vec<Vec<Yuv>> = Vec::new();
+    let (mut number, mut index) = (0, 0);
+    media::each_yuv(path, Some(scaled), |frame| {
+        number += 1;
+        if wanted(number) {
+            if index % spacing == 0 && (read.len() as u64) < shots {
+                read.push(Vec::new());
+            }
+            if let Some(shot) = read.last_mut()
+                && shot.len() < SHOT
+            {
+                shot.push(frame);
+            }
+            index += 1;
+        }
+        Ok(if index >= count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(read.into_iter().map(Arc::new).collect())
+}
+
+/// Where a cut-out lies, and how it is turned over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cut {
+    x: usize,
+    y: usize,
+    side: usize,
+    mirrored: bool,
+    upside_down: bool,
+}
+
+impl Cut {
+    /// Anywhere in `frame`, at an even place.
+    pub fn random(rng: &mut impl Rng, frame: &Yuv, side: usize) -> Self {
+        let x = rng.random_range(0..=(frame.width - side) / 2) * 2;
+        let y = rng.random_range(0..=(frame.height - side) / 2) * 2;
+        Cut { x, y, side, mirrored: rng.random(), upside_down: rng.random_bool(0.2) }
+    }
+
+    /// The middle of `frame`, as it is.
+    pub fn middle(frame: &Yuv, side: usize) -> Self {
+        let (x, y) = ((frame.width - side) / 4 * 2, (frame.height - side) / 4 * 2);
+        Cut { x, y, side, mirrored: false, upside_down: false }
+    }
+
+    pub fn of(&self, frame: &Yuv) -> Picture {
+        let plane = |index: usize, half: usize| {
+            let (width, side) = (frame.width.div_ceil(half), self.side / half);
+            let mut plane = Plane::new(side, side, 0);
+            for row in 0..side {
+                let from = if self.upside_down { side - 1 - row } else { row } + self.y / half;
+                let target = plane.row_mut(row);
+                target.copy_from_slice(&frame.planes[index][from * width + self.x / half..][..side]);
+                if self.mirrored {
+                    target.reverse();
+                }
+            }
+            plane
+        };
+        Picture { planes: [plane(0, 1), plane(1, 2), plane(2, 2)] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_read_from_text() {
+        let source: Source = "clips,frames=3-9,weight=2.5,not=car,not=dash".parse().unwrap();
+        assert_eq!((source.frames, source.weight), (Some((3, 9)), 2.5));
+        assert_eq!(source.not, ["car", "dash"]);
+        for bad in ["a,frames=9-3", "a,weight=0", "a,labels=x", "a,not="] {
+            assert!(bad.parse::<Source>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cut_takes_the_same_place_of_all_planes() {
+        let luma: Vec<u8> = (0..40 * 36).map(|i| (i % 40 + i / 40) as u8).collect();
+        let chroma: Vec<u8> = (0..20 * 18).map(|i| (2 * (i % 20 + i / 20)) as u8).collect();
+        let frame = Yuv { width: 40, height: 36, planes: [luma, chroma.clone(), chroma] };
+        let mut cut = Cut { x: 6, y: 4, side: 16, mirrored: false, upside_down: false };
+        let picture = cut.of(&frame);
+        assert_eq!((picture.planes[0].row(0)[0], picture.planes[1].row(0)[0]), (10, 10));
+        assert_eq!((picture.planes[0].row(2)[4], picture.planes[2].row(1)[2]), (16, 16));
+        (cut.mirrored, cut.upside_down) = (true, true);
+        let turned = cut.of(&frame);
+        assert_eq!(turned.planes[0].row(15)[15], picture.planes[0].row(0)[0]);
+    }
+}

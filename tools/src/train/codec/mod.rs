@@ -1,0 +1,363 @@
+//! `gst-torch train codec`: the autoencoder codec, from videos and pictures.
+
+mod args;
+mod card;
+mod footage;
+mod objective;
+mod prior;
+mod streams;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use gst_torch_models::codec::model;
+use gst_torch_models::codec::network::{Config, Network, Stage as Half};
+use gst_torch_models::codec::rate::RateModel;
+use gst_torch_models::codec::tensors;
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tch::{Device, Kind, Tensor, nn};
+
+use super::adamw::AdamW;
+use super::checkpoint::{self, Progress};
+pub use args::Args;
+use args::{Size, Stage};
+use footage::{Cut, Footage};
+use objective::{Batch, Outcome, evaluate};
+use streams::Streams;
+
+const MEMORY: usize = 12 << 30;
+const CLIP: f64 = 1.0;
+const WARM_UP: f64 = 0.02;
+/// Step indices that are trained: about 45 to 25 dB.
+const INDICES: std::ops::RangeInclusive<i64> = 24..=118;
+/// Step indices that are scored.
+const SCORED: [i64; 4] = [48, 68, 86, 102];
+
+pub fn run(mut args: Args) -> Result<()> {
+    if let Some(clip) = args.adapt.take() {
+        args.data = vec![clip];
+        args.from.get_or_insert_with(|| "codec-s".into());
+        args.time_limit.get_or_insert(5.0);
+        args.rate = args.rate.min(4e-4);
+        args.shots = args.shots.min(60);
+    }
+    ensure!(
+        args.batch_size > 0 && args.steps > 0 && args.every > 0,
+        "--batch-size, --steps and --every must be above 0"
+    );
+    ensure!(args.cut >= 32 && args.cut.is_multiple_of(16), "--cut is {}; expected a multiple of 16 from 32", args.cut);
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    if args.threads > 0 {
+        tch::set_num_threads(args.threads);
+    }
+    let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
+    ensure!(!data.is_empty(), "--data has nothing that can be learnt from");
+    let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
+    let config = match args.size {
+        Size::Small => Config::SMALL,
+        Size::Medium => Config::MEDIUM,
+    };
+    let weights = args.out.join(format!("{}.safetensors", args.name));
+    let mut from = args.from.clone();
+    let mut resume = args.resume;
+    for &stage in &args.stage {
+        if stage == Stage::Prior {
+            let mut rng = StdRng::seed_from_u64(args.seed);
+            prior::train(&weights, config, &data, args.cut, args.shots, &mut rng)?;
+            continue;
+        }
+        let mut run = Run::new(&args, stage, config, &data, &val, from.as_deref())?;
+        // Of several stages, the first that has a checkpoint goes on; those after it begin anew.
+        if std::mem::take(&mut resume) {
+            run.resume()?;
+        }
+        run.train()?;
+        from = Some(weights.display().to_string());
+    }
+    card::write(&args, config, &weights)
+}
+
+/// The networks of a run: those that learn, or their running average.
+struct Nets {
+    store: nn::VarStore,
+    network: Network,
+    rates: [RateModel; 2],
+}
+
+impl Nets {
+    fn new(config: Config) -> Result<Self> {
+        let store = nn::VarStore::new(Device::cuda_if_available());
+        let root = store.root();
+        let network = Network::new(&root, config)?;
+        let rates = [RateModel::new(&(&root / "rate" / "intra"))?, RateModel::new(&(&root / "rate" / "inter"))?];
+        Ok(Nets { store, network, rates })
+    }
+
+    /// Takes the weights of a model; what serves training alone may be missing, and a prior is not asked for.
+    fn load(&mut self, name: &str) -> Result<()> {
+        let bytes = match name.strip_suffix(".safetensors") {
+            Some(_) => std::fs::read(name).with_context(|| name.to_string())?,
+            None => model::find(name)?.1,
+        };
+        model::fill(&mut self.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))
+    }
+
+    fn stage(&self, stage: Stage) -> (&Half, &RateModel) {
+        match stage {
+            Stage::Intra => (&self.network.intra, &self.rates[0]),
+            Stage::Inter | Stage::Prior => (&self.network.inter, &self.rates[1]),
+        }
+    }
+}
+
+struct Run<'a> {
+    args: &'a Args,
+    stage: Stage,
+    data: &'a Footage,
+    val: &'a Footage,
+    nets: Nets,
+    average: Nets,
+    averages: HashMap<String, Tensor>,
+    /// Those of the stage that learns, in order of names.
+    variables: Vec<(String, Tensor)>,
+    optimiser: AdamW,
+    streams: Streams,
+    progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        args: &'a Args,
+        stage: Stage,
+        config: Config,
+        data: &'a Footage,
+        val: &'a Footage,
+        from: Option<&str>,
+    ) -> Result<Self> {
+        tch::manual_seed(args.seed as i64);
+        let mut nets = Nets::new(config)?;
+        if let Some(name) = from {
+            nets.load(name).context("--from")?;
+        }
+        let mut average = Nets::new(config)?;
+        average.store.copy(&nets.store)?;
+        average.store.freeze();
+        let mine = if stage == Stage::Intra { ["intra.", "rate.intra."] } else { ["inter.", "rate.inter."] };
+        let all = nets.store.variables().into_iter();
+        let mut variables: Vec<_> = all.filter(|(name, _)| mine.iter().any(|m| name.starts_with(m))).collect();
+        variables.sort_by(|a, b| a.0.cmp(&b.0));
+        let weights: usize = variables.iter().map(|(_, v)| v.numel()).sum();
+        let [analysis, synthesis] = config.macs();
+        println!(
+            "{:.2} M weights learn; {:.1} kMAC a luma sample for analysis, {:.1} for synthesis",
+            weights as f64 / 1e6,
+            analysis / 1e3,
+            synthesis / 1e3
+        );
+        let setting = format!(
+            "{:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
+            stage, args.size, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
+        );
+        Ok(Run {
+            args,
+            stage,
+            data,
+            val,
+            averages: average.store.variables(),
+            average,
+            nets,
+            optimiser: AdamW::new(&variables, 0.0)?,
+            variables,
+            streams: Streams::new(args),
+            progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, score: None, setting },
+        })
+    }
+
+    /// Everything that changes while training, by name.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        let mut state = self.optimiser.state();
+        for (name, variable) in self.nets.store.variables() {
+            state.push((format!("average.{name}"), self.averages[&name].shallow_clone()));
+            state.push((format!("network.{name}"), variable));
+        }
+        state
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        let saved = checkpoint::load(&self.args.out, &self.state())?;
+        let saved = saved.with_context(|| format!("{} has no checkpoint to resume", self.args.out.display()))?;
+        let (was, is) = (&saved.setting, &self.progress.setting);
+        ensure!(was == is, "the checkpoint is of another run\n  was: {was}\n  is:  {is}");
+        println!("resuming after step {}, {:.1} minutes", saved.step, saved.seconds / 60.0);
+        self.optimiser.set_steps(saved.optimiser_steps);
+        self.progress = saved;
+        Ok(())
+    }
+
+    fn done(&self) -> f64 {
+        match self.args.time_limit {
+            Some(minutes) => {
+                // Inter pictures are most of a stream.
+                let share = match (self.args.stage.contains(&Stage::Intra), self.args.stage.contains(&Stage::Inter)) {
+                    (true, true) if self.stage == Stage::Intra => 0.4,
+                    (true, true) => 0.6,
+                    _ => 1.0,
+                };
+                (self.progress.seconds / (minutes * share * 60.0)).min(1.0)
+            }
+            None => (self.progress.step as f64 / self.args.steps as f64).min(1.0),
+        }
+    }
+
+    fn train(&mut self) -> Result<()> {
+        while self.done() < 1.0 {
+            let losses = self.round()?;
+            self.progress.epoch += 1;
+            let score = if self.val.is_empty() { String::new() } else { self.score()? };
+            println!("step {:6}  {losses}{score}  {:.1} min", self.progress.step, self.progress.seconds / 60.0);
+            self.progress.optimiser_steps = self.optimiser.steps();
+            checkpoint::save(&self.args.out, &self.progress, &self.state())?;
+            let weights = self.args.out.join(format!("{}.safetensors", self.args.name));
+            self.average.store.save(&weights).with_context(|| weights.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The steps between two checkpoints.
+    fn round(&mut self) -> Result<String> {
+        let bar = ProgressBar::new(self.args.every);
+        bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
+        let (mut loss, mut bits, mut error) = (0.0, 0.0, 0.0);
+        let mut steps = 0.0;
+        while steps < self.args.every as f64 && self.done() < 1.0 {
+            let began = Instant::now();
+            let rate = self.args.rate * schedule(self.done());
+            let outcome = self.step(rate)?;
+            steps += 1.0;
+            loss += outcome[0];
+            bits += outcome[1];
+            error += outcome[2];
+            self.progress.step += 1;
+            self.progress.seconds += began.elapsed().as_secs_f64();
+            bar.set_message(format!("loss {:.4}", loss / steps));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(format!("loss {:.4}  {:.4} bit/px  error {:.2}", loss / steps, bits / steps, error / steps))
+    }
+
+    fn step(&mut self, rate: f64) -> Result<[f64; 3]> {
+        // Steps and seeds decide what is drawn, so that a resumed run goes on as it would have.
+        let seed = self.args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.progress.step;
+        let mut rng = StdRng::seed_from_u64(seed);
+        let kind = self.args.precision.kind();
+        let batch = match self.stage {
+            Stage::Intra => self.intra_batch(&mut rng)?,
+            _ => self.streams.next(&mut rng, self.data, &self.nets.network.intra, kind)?,
+        };
+        let (stage, rates) = self.nets.stage(self.stage);
+        let outcome = evaluate(stage, rates, &batch, kind)?;
+        let loss = outcome.loss.f_mean(Kind::Float)?;
+        loss.f_backward()?;
+        self.optimiser.step(rate, CLIP)?;
+        if self.stage == Stage::Inter {
+            self.streams.decoded(&outcome.decoded)?;
+        }
+        self.follow()?;
+        let mean = |x: &Tensor| -> Result<f64> { Ok(x.f_detach()?.f_mean(Kind::Float)?.try_into()?) };
+        let numbers = [loss.f_detach()?.try_into()?, mean(&outcome.bits)?, mean(&outcome.error)?];
+        ensure!(numbers.iter().all(|n| n.is_finite()), "the loss is no number: try a lower --rate");
+        Ok(numbers)
+    }
+
+    fn intra_batch(&self, rng: &mut StdRng) -> Result<Batch> {
+        let mut pictures = Vec::new();
+        for _ in 0..self.args.batch_size {
+            let shot = self.data.pick(rng, 1).context("no frames")?;
+            let frame = &shot[rng.random_range(0..shot.len())];
+            pictures.push(Cut::random(rng, frame, self.args.cut).of(frame));
+        }
+        let samples =
+            tensors::of_pictures(&pictures.iter().collect::<Vec<_>>())?.f_to_device(self.nets.store.device())?;
+        let indices: Vec<i64> = pictures.iter().map(|_| rng.random_range(INDICES)).collect();
+        Ok(Batch {
+            prediction: samples.f_zeros_like()?,
+            index: index_planes(&indices, &samples)?,
+            samples,
+            coded: None,
+            corrected: None,
+        })
+    }
+
+    /// Moves the average towards the weights, quickly at first.
+    fn follow(&mut self) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let step = self.progress.step as f64;
+        let keep = ((1.0 + step) / (10.0 + step)).min(0.999);
+        for (name, variable) in &self.variables {
+            let mut average = self.averages[name].shallow_clone();
+            let _ = average.f_lerp_(variable, 1.0 - keep)?;
+        }
+        Ok(())
+    }
+
+    /// Bits and PSNR of luma at some qualities, of the averaged weights, on the middle of each validation shot.
+    fn score(&mut self) -> Result<String> {
+        let _guard = tch::no_grad_guard();
+        let kind = self.args.precision.kind();
+        let mut line = String::from("  val");
+        let mut total = 0.0;
+        for index in SCORED {
+            let (mut loss, mut bits, mut psnr, mut count) = (0.0, 0.0, 0.0, 0.0);
+            for shot in self.val.shots() {
+                let cut = Cut::middle(&shot[0], self.args.cut);
+                let outcomes = match self.stage {
+                    Stage::Intra => vec![self.score_intra(&cut, &shot[0], index, kind)?],
+                    _ => Streams::score(&cut, shot, index, &self.average.network, &self.average.rates[1], kind)?,
+                };
+                for outcome in outcomes {
+                    loss += f64::try_from(&outcome.loss)?;
+                    bits += f64::try_from(&outcome.bits)?;
+                    psnr += 10.0 * (65025.0 / f64::try_from(&outcome.error)?.max(1e-3)).log10();
+                    count += 1.0;
+                }
+            }
+            line += &format!("  {:.4} bit/px {:.2} dB", bits / count, psnr / count);
+            total += loss / count;
+        }
+        self.progress.score = Some(total / SCORED.len() as f64);
+        Ok(format!("{line}  loss {:.4}", total / SCORED.len() as f64))
+    }
+
+    fn score_intra(&self, cut: &Cut, frame: &crate::media::Yuv, index: i64, kind: Kind) -> Result<Outcome> {
+        let samples = tensors::of_pictures(&[&cut.of(frame)])?.f_to_device(self.nets.store.device())?;
+        let batch = Batch {
+            prediction: samples.f_zeros_like()?,
+            index: index_planes(&[index], &samples)?,
+            samples,
+            coded: None,
+            corrected: None,
+        };
+        let (stage, rates) = self.average.stage(Stage::Intra);
+        evaluate(stage, rates, &batch, kind)
+    }
+}
+
+/// One step index a picture, for every cell of `samples`.
+fn index_planes(indices: &[i64], samples: &Tensor) -> Result<Tensor> {
+    let size = samples.size();
+    let indices = Tensor::f_from_slice(indices)?.f_to_device(samples.device())?.f_to_kind(Kind::Float)?;
+    Ok(indices.f_view([-1, 1, 1, 1])?.f_expand([size[0], 1, size[2], size[3]], false)?.f_contiguous()?)
+}
+
+/// Linear warm-up, then half a cosine down to a fiftieth.
+fn schedule(done: f64) -> f64 {
+    if done < WARM_UP {
+        return (done / WARM_UP).max(0.02);
+    }
+    let rest = (done - WARM_UP) / (1.0 - WARM_UP);
+    0.02 + 0.98 * 0.5 * (1.0 + (std::f64::consts::PI * rest).cos())
+}

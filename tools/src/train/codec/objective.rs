@@ -1,0 +1,70 @@
+//! What the codec is trained for: few bits and small errors, at every quality.
+
+use anyhow::Result;
+use gst_torch_models::codec::network::{Stage, round};
+use gst_torch_models::codec::rate::RateModel;
+use tch::{Kind, Tensor};
+
+/// Squared error that one bit is worth, in squared steps. H.264's reference encoder uses 0.134 (0.85 * 2^((QP-12)/3)
+/// against a step of 2^((QP-4)/6)).
+const BIT_WORTH: f64 = 0.13;
+/// Weight of an error of a chroma sample against one of luma. In the mean of PSNRs, 6:1:1, a sample counts by its share of
+/// its plane's error; chroma planes have a quarter of the samples and about that share of the error each.
+const CHROMA: f64 = 2.0;
+
+/// A batch of one kind of picture, as cells of samples less 128.
+pub struct Batch {
+    pub samples: Tensor,
+    /// Zero for intra pictures.
+    pub prediction: Tensor,
+    /// Step indices `(N, 1, h, w)`.
+    pub index: Tensor,
+    /// 1 where there are latents, `(N, 1, h, w)`.
+    pub coded: Option<Tensor>,
+    /// 1 where the correction is added, `(N, 1, h, w)`.
+    pub corrected: Option<Tensor>,
+}
+
+pub struct Outcome {
+    /// What is minimised, per luma sample; `(N)`.
+    pub loss: Tensor,
+    /// Cells of the decoded samples less 128, not rounded.
+    pub decoded: Tensor,
+    /// Bits a luma sample, and squared error of luma, by picture.
+    pub bits: Tensor,
+    pub error: Tensor,
+}
+
+pub fn evaluate(stage: &Stage, rate: &RateModel, batch: &Batch, kind: Kind) -> Result<Outcome> {
+    let Batch { samples, prediction, index, .. } = batch;
+    let steps = stage.steps(index)?;
+    let mut soft = stage.analyse(samples, prediction, index, &steps, kind)?;
+    if let Some(coded) = &batch.coded {
+        soft = soft.f_mul(coded)?;
+    }
+    let hard = round(&soft)?;
+    let linear = stage.linear(&hard, prediction, &steps)?;
+    let seen = round(&linear)?;
+    let mut correction = stage.correct(&seen, prediction, &hard, index, kind)?.f_mul_scalar(1.0 / 16.0)?;
+    if let Some(corrected) = &batch.corrected {
+        correction = correction.f_mul(corrected)?;
+    }
+    let decoded = linear.f_add(&correction)?;
+    // What overshoots is clamped by the decoder and no error; its gradient would do harm.
+    let error = decoded.f_clamp(-128.0, 127.0)?.f_sub(samples)?.f_square()?;
+    let planes = error.f_split_with_sizes([64, 32], 1)?;
+    let sum = |x: &Tensor| x.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Float);
+    let pixels = (planes[0].numel() as i64 / planes[0].size()[0]) as f64;
+    let luma = sum(&planes[0])?.f_mul_scalar(1.0 / pixels)?;
+    let chroma = sum(&planes[1])?.f_mul_scalar(1.0 / pixels)?;
+    let mut bits = rate.bits(&soft, &hard, index, kind)?;
+    if let Some(coded) = &batch.coded {
+        bits = bits.f_mul(coded)?;
+    }
+    let bits = sum(&bits)?.f_mul_scalar(1.0 / pixels)?;
+    let worth =
+        index.f_mean_dim(&[1i64, 2, 3][..], false, Kind::Float)?.f_mul_scalar(1.0 / 16.0)?.f_add_scalar(-1.0)?;
+    let worth = worth.f_exp2()?.f_square()?.f_mul_scalar(BIT_WORTH)?;
+    let loss = luma.f_add(&chroma.f_mul_scalar(CHROMA)?)?.f_div(&worth)?.f_add(&bits)?;
+    Ok(Outcome { loss, decoded, bits, error: luma })
+}
