@@ -19,6 +19,12 @@ pub(super) trait Element: Copy + Default + PartialEq {
     const KIND: Kind;
     fn from_f32(v: f32) -> Self;
     fn to_f32(self) -> f32;
+
+    /// The same numbers, where they are of this kind.
+    #[inline(always)]
+    fn as_bf16(_numbers: &mut [Self]) -> Option<&mut [bf16]> {
+        None
+    }
 }
 
 impl Element for f32 {
@@ -35,15 +41,19 @@ impl Element for f32 {
 
 impl Element for bf16 {
     const KIND: Kind = Kind::BFloat16;
-    /// Rounds to nearest even. There are no NaNs here, which is what makes this vectorise where `half`'s own does not.
+    /// Rounds to nearest; the middle, which hardly ever comes, away from 0, which takes half as many instructions as to
+    /// even. There are no NaNs here.
     #[inline(always)]
     fn from_f32(v: f32) -> Self {
-        let bits = v.to_bits();
-        bf16::from_bits(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
+        bf16::from_bits(((v.to_bits() + 0x8000) >> 16) as u16)
     }
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+    #[inline(always)]
+    fn as_bf16(numbers: &mut [bf16]) -> Option<&mut [bf16]> {
+        Some(numbers)
     }
 }
 
@@ -245,7 +255,8 @@ mod tests {
         let mut v = 1e-8_f32;
         while v < 7e4 {
             for v in [v, -v, v * 1.000_061, v * 1.5] {
-                assert_eq!(<bf16 as Element>::from_f32(v), bf16::from_f32(v), "{v}");
+                let middle = v.to_bits() & 0xffff == 0x8000;
+                assert!(middle || <bf16 as Element>::from_f32(v) == bf16::from_f32(v), "{v}");
                 assert_eq!(<f16 as Element>::from_f32(v), f16::from_f32(v), "{v}");
                 let half = f16::from_f32(v);
                 assert!(half.is_infinite() || <f16 as Element>::to_f32(half) == half.to_f32(), "{v}");

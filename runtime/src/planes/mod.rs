@@ -22,6 +22,7 @@
 
 mod colour;
 mod device;
+mod finish;
 mod format;
 mod geometry;
 mod kernels;
@@ -30,6 +31,7 @@ mod pack;
 mod preprocess;
 mod sampler;
 mod sampling;
+mod simd;
 mod view;
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use half::{bf16, f16};
 use tch::{Kind, Tensor};
 
 use super::colour;
+use super::finish::Finish;
 use super::format::Packing;
-use super::kernels::{self, Finish, Isa};
 use super::memory::{Element, Picture, PixelsIn, RowOut};
+use super::simd::{Isa, Simd, Work};
 use super::{FrameInfo, PlanesMut, Result};
 
 /// What alpha and unused bytes become.
@@ -15,17 +16,24 @@ pub(super) const OPAQUE: u8 = 255;
 /// Writes a picture of 0 to 1 into planes of the same size.
 pub(super) fn pack(tensor: &Tensor, picture: Picture, planes: &mut PlanesMut, isa: Isa) -> Result<()> {
     match tensor.f_kind()? {
-        Kind::BFloat16 => run(PixelsIn::<bf16>::of(tensor, picture), planes, isa),
-        Kind::Half => run(PixelsIn::<f16>::of(tensor, picture), planes, isa),
-        _ => run(PixelsIn::<f32>::of(tensor, picture), planes, isa),
+        Kind::BFloat16 => isa.run(Frame { pixels: PixelsIn::<bf16>::of(tensor, picture), planes }),
+        Kind::Half => isa.run(Frame { pixels: PixelsIn::<f16>::of(tensor, picture), planes }),
+        _ => isa.run(Frame { pixels: PixelsIn::<f32>::of(tensor, picture), planes }),
     }
     Ok(())
 }
 
-fn run<T: Element>(pixels: PixelsIn<T>, planes: &mut PlanesMut, isa: Isa) {
-    kernels::multiversion!(isa, S, <T: Element> (pixels: PixelsIn<T> = pixels, planes: &mut PlanesMut = planes) {
-        Packer::new(planes.info()).frame(&pixels, planes)
-    })
+/// A whole frame, from numbers of one kind.
+struct Frame<'a, 'p, T> {
+    pixels: PixelsIn<'a, T>,
+    planes: &'a mut PlanesMut<'p>,
+}
+
+impl<T: Element> Work for Frame<'_, '_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        Packer::new(self.planes.info()).frame::<S, T>(&self.pixels, self.planes);
+    }
 }
 
 /// The matrix, and the rows in flight.
@@ -62,7 +70,7 @@ impl Packer {
     }
 
     #[inline(always)]
-    fn frame<T: Element>(&mut self, pixels: &PixelsIn<T>, planes: &mut PlanesMut) {
+    fn frame<S: Simd, T: Element>(&mut self, pixels: &PixelsIn<T>, planes: &mut PlanesMut) {
         let info = *planes.info();
         let (_, down) = info.format.chroma_step();
         for y in 0..info.height {
@@ -70,15 +78,15 @@ impl Packer {
             let row = planes.row_mut(0, y);
             match self.packing {
                 Packing::Packed { step: 3, .. } => {
-                    self.finish.row::<u8, 3, 3>(slices(&self.rgb), RowOut::Interleaved(row));
+                    self.finish.row::<S, f32, u8, 3, 3>(slices(&self.rgb), RowOut::Interleaved(row));
                 }
                 Packing::Packed { .. } => {
-                    self.finish.row::<u8, 3, 3>(slices(&self.rgb), RowOut::Planar(slices_mut(&mut self.bytes)));
+                    self.finish.row::<S, f32, u8, 3, 3>(slices(&self.rgb), RowOut::Planar(slices_mut(&mut self.bytes)));
                     interleave_opaque(&self.bytes, row);
                 }
                 Packing::Yuy2 => {
                     let out = RowOut::Planar([&mut self.luma[..info.width], Default::default(), Default::default()]);
-                    self.finish.row::<u8, 3, 1>(slices(&self.rgb), out);
+                    self.finish.row::<S, f32, u8, 3, 1>(slices(&self.rgb), out);
                     if info.width % 2 == 1 {
                         // The second luma of the last pair lies outside the picture.
                         self.luma[info.width] = self.luma[info.width - 1];
@@ -86,7 +94,7 @@ impl Packer {
                 }
                 Packing::Gray | Packing::Planar | Packing::SemiPlanar => {
                     let out = RowOut::Planar([row, Default::default(), Default::default()]);
-                    self.finish.row::<u8, 3, 1>(slices(&self.rgb), out);
+                    self.finish.row::<S, f32, u8, 3, 1>(slices(&self.rgb), out);
                 }
             }
             if info.format.is_yuv() {
@@ -94,7 +102,7 @@ impl Packer {
                     accumulate(sum, row, y % down == 0);
                 }
                 if y % down == down - 1 || y == info.height - 1 {
-                    self.chroma(planes, y / down, y % down + 1);
+                    self.chroma::<S>(planes, y / down, y % down + 1);
                 }
             }
         }
@@ -102,11 +110,11 @@ impl Packer {
 
     /// Chroma of what was added up over `rows` rows, into row `y` of its planes.
     #[inline(always)]
-    fn chroma(&mut self, planes: &mut PlanesMut, y: usize, rows: usize) {
+    fn chroma<S: Simd>(&mut self, planes: &mut PlanesMut, y: usize, rows: usize) {
         let n = self.sums[0].len().div_ceil(2);
         self.sums.iter_mut().for_each(|sum| halve(sum, 1.0 / rows as f32));
         let means = slices(&self.sums).map(|row| &row[..n]);
-        self.finish.row::<u8, 3, 3>(means, RowOut::Planar(slices_mut(&mut self.bytes)));
+        self.finish.row::<S, f32, u8, 3, 3>(means, RowOut::Planar(slices_mut(&mut self.bytes)));
         let [_, u, v] = slices(&self.bytes).map(|row| &row[..n]);
         match self.packing {
             Packing::Planar => {

@@ -4,10 +4,10 @@ use half::{bf16, f16};
 use tch::{Device, Kind, Tensor};
 
 use super::colour::Affine;
-use super::kernels::Isa;
 use super::memory::{Layout, Picture, Pixels};
 use super::sampler::Sampler;
 use super::sampling::Between;
+use super::simd::Isa;
 use super::{Error, Fit, FrameInfo, Geometry, Planes, PlanesMut, Rect, Result, device, pack};
 
 /// The channels of a network's input.

@@ -11,12 +11,14 @@
 use tch::{Device, Tensor};
 
 use super::colour::{self, Affine};
+use super::finish::Finish;
 use super::format::Packing;
 use super::geometry::Geometry;
-use super::kernels::{self, Blend, Finish, Isa, Simd};
+use super::kernels::{self, Blend};
 use super::memory::{Element, Pixels};
 use super::preprocess::{Colour, InputSpec};
 use super::sampling::{Between, Columns, GROUP, Tap, WINDOW, taps};
+use super::simd::{Isa, Simd, Work};
 use super::{FrameInfo, Matrix, Planes, Result};
 
 /// The tables of one geometry and one kind of frame.
@@ -71,21 +73,36 @@ impl Grid {
         k: usize,
         buffers: &mut Buffers,
     ) {
-        let Buffers { blend, spread, lines, rows } = buffers;
+        let Buffers { blend, words, lines } = buffers;
         let lines = &mut lines[k];
+        let bytes = |y: usize| &planes.row(plane, self.y + y)[self.x * STEP..];
+        let halved = tap.rows[0] != tap.rows[1] && tap.weights[0] == tap.weights[1];
+        if STEP == 1 && *blend == Blend::Fine && halved && matches!(self.columns, Columns::Halved) {
+            // So common that it is done in one go; no other row of the output would need these again.
+            lines.current = Lines::BLENDED;
+            return kernels::quarter(tap.rows.map(bytes), &mut lines.rows[Lines::BLENDED]);
+        }
         let slots = lines.slots(tap.rows);
         for (slot, y) in slots.into_iter().zip(tap.rows) {
             if lines.source[slot] != Some(y) {
                 lines.source[slot] = Some(y);
-                let bytes = &planes.row(plane, self.y + y)[self.x * STEP..];
-                kernels::spread::<STEP, OFFSET>(bytes, spread, self.width);
-                kernels::interpolate::<S>(spread, &self.columns, &mut lines.of_slot[slot]);
+                let bytes = bytes(y);
+                let out = &mut lines.rows[slot];
+                kernels::interpolate::<S, STEP, OFFSET>((bytes, self.width), &self.columns, words, out);
             }
         }
-        let pair = slots.map(|slot| &lines.of_slot[slot][..]);
-        kernels::blend(*blend, pair, tap.weights, &mut rows[k]);
+        lines.current = slots[0];
+        if tap.rows[0] != tap.rows[1] || *blend == Blend::Levels {
+            lines.current = Lines::BLENDED;
+            let [first, second, blended] = &mut lines.rows;
+            let held = [first, second];
+            kernels::blend::<S>(*blend, slots.map(|slot| &held[slot][..]), tap.weights, blended);
+        }
     }
 }
+
+/// Rows of the output that the frame's bytes are asked for in advance.
+const AHEAD: usize = 2;
 
 impl Sampler {
     pub fn new(info: &FrameInfo, spec: &InputSpec, geometry: Geometry, between: Between) -> Self {
@@ -148,9 +165,7 @@ impl Sampler {
 
     /// Fills the whole picture: the frame where it is placed, padding around it.
     pub fn run<T: Element>(&self, planes: &Planes, out: Pixels<T>, isa: Isa) {
-        kernels::multiversion!(isa, S, <T: Element> (sampler: &Sampler = self, planes: &Planes = planes, out: Pixels<T> = out) {
-            sampler.sample::<S, T>(planes, out)
-        })
+        isa.run(Frame { sampler: self, planes, out });
     }
 
     #[inline(always)]
@@ -160,12 +175,11 @@ impl Sampler {
         let pad = self.pad.map(T::from_f32);
         let (right, bottom) = (placed.x + placed.width, placed.y + placed.height);
 
-        let padded = placed.width.next_multiple_of(GROUP);
+        let padded = placed.width.next_multiple_of(2 * GROUP);
         let mut buffers = Buffers {
             blend: self.blend,
-            spread: vec![0; self.luma.width + 1 + WINDOW],
+            words: vec![0; self.luma.width + 1 + WINDOW],
             lines: [(); 3].map(|()| Lines::new(padded)),
-            rows: [(); 3].map(|()| vec![0.0; padded]),
         };
 
         for y in (0..placed.y).chain(bottom..height) {
@@ -174,25 +188,43 @@ impl Sampler {
         let (mut luma_tap, mut chroma_tap) = (None, None);
         for (j, &tap) in self.luma.rows.iter().enumerate() {
             let y = placed.y + j;
+            self.prefetch::<S>(planes, j);
             // Enlarged pictures meet the same source rows several times.
             if luma_tap.replace(tap) != Some(tap) {
-                self.luma_row::<S>(planes, tap, &mut buffers);
+                S::run(LumaRow { sampler: self, planes, tap, buffers: &mut buffers });
             }
             if let Some(chroma) = &self.chroma {
                 let tap = chroma.rows[j];
                 if chroma_tap.replace(tap) != Some(tap) {
-                    self.chroma_row::<S>(planes, chroma, tap, &mut buffers);
+                    S::run(ChromaRow { sampler: self, grid: chroma, planes, tap, buffers: &mut buffers });
                 }
             }
             out.fill(y, 0, placed.x, pad);
             out.fill(y, right, width - right, pad);
-            let components = buffers.rows.each_ref().map(|row| &row[..placed.width]);
+            let components = buffers.lines.each_ref().map(|lines| &lines.rows[lines.current][..placed.width]);
             let row = out.row(y, placed.x, placed.width);
             match (self.components, self.channels) {
-                (1, 1) => self.finish.row::<T, 1, 1>(components, row),
-                (1, _) => self.finish.row::<T, 1, 3>(components, row),
-                (_, 1) => self.finish.row::<T, 3, 1>(components, row),
-                (_, _) => self.finish.row::<T, 3, 3>(components, row),
+                (1, 1) => self.finish.row::<S, i16, T, 1, 1>(components, row),
+                (1, _) => self.finish.row::<S, i16, T, 1, 3>(components, row),
+                (_, 1) => self.finish.row::<S, i16, T, 3, 1>(components, row),
+                (_, _) => self.finish.row::<S, i16, T, 3, 3>(components, row),
+            }
+        }
+    }
+
+    /// Has the rows brought nearer that are read after row `j` of the output.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, planes: &Planes, j: usize) {
+        if let Some(tap) = self.luma.rows.get(j + AHEAD) {
+            for y in tap.rows {
+                S::prefetch(planes.row(0, self.luma.y + y));
+            }
+        }
+        if let Some(chroma) = &self.chroma
+            && let Some(tap) = chroma.rows.get(j + AHEAD)
+        {
+            for plane in 1..planes.info().format.planes() {
+                S::prefetch(planes.row(plane, chroma.y + tap.rows[1]));
             }
         }
     }
@@ -237,24 +269,74 @@ impl Sampler {
     }
 }
 
-/// The rows in flight: one spread into words, and of each component two interpolated and one blended.
-struct Buffers {
-    blend: Blend,
-    spread: Vec<i16>,
-    lines: [Lines; 3],
-    rows: [Vec<f32>; 3],
+/// A whole frame, for numbers of one kind.
+struct Frame<'a, T> {
+    sampler: &'a Sampler,
+    planes: &'a Planes<'a>,
+    out: Pixels<'a, T>,
 }
 
-/// The last two interpolated source rows of a component: neighbouring rows of the output often share one.
+impl<T: Element> Work for Frame<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        self.sampler.sample::<S, T>(self.planes, self.out);
+    }
+}
+
+/// A row of luma, or of all components of a packed format. By itself, since it is the same for every kind of number, and
+/// long.
+struct LumaRow<'a> {
+    sampler: &'a Sampler,
+    planes: &'a Planes<'a>,
+    tap: Tap,
+    buffers: &'a mut Buffers,
+}
+
+impl Work for LumaRow<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        self.sampler.luma_row::<S>(self.planes, self.tap, self.buffers);
+    }
+}
+
+/// A row of U and V, as above.
+struct ChromaRow<'a> {
+    sampler: &'a Sampler,
+    grid: &'a Grid,
+    planes: &'a Planes<'a>,
+    tap: Tap,
+    buffers: &'a mut Buffers,
+}
+
+impl Work for ChromaRow<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        self.sampler.chroma_row::<S>(self.planes, self.grid, self.tap, self.buffers);
+    }
+}
+
+/// The rows in flight.
+struct Buffers {
+    blend: Blend,
+    /// One of samples as words, where columns are looked up.
+    words: Vec<i16>,
+    lines: [Lines; 3],
+}
+
+/// A component's last two interpolated source rows, which neighbouring rows of the output often share, and their blend.
 struct Lines {
-    /// Which source row each slot holds.
+    /// Which source row each of the first two holds.
     source: [Option<usize>; 2],
-    of_slot: [Vec<i16>; 2],
+    rows: [Vec<i16>; 3],
+    /// Which of them the output is made from.
+    current: usize,
 }
 
 impl Lines {
+    const BLENDED: usize = 2;
+
     fn new(width: usize) -> Self {
-        Lines { source: [None; 2], of_slot: [(); 2].map(|()| vec![0; width]) }
+        Lines { source: [None; 2], rows: [(); 3].map(|()| vec![0; width]), current: 0 }
     }
 
     /// Where two source rows are held, or are to be put.

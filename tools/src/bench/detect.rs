@@ -1,4 +1,5 @@
-//! `gst-torch bench detect`: the whole element against a bare libtorch loop, and many streams through one model.
+//! `gst-torch bench detect`: the whole element against a bare libtorch loop and other runtimes, and many streams through
+//! one model.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,9 @@ use anyhow::Context;
 use gst_torch_models::builtin;
 use gst_torch_runtime::{DeviceSpec, PrecisionSpec};
 
+use super::peers::Peers;
 use super::pipeline::Frames;
+use super::{Clock, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,7 +24,7 @@ pub struct Args {
     /// Frames a measurement.
     #[arg(long, default_value_t = 400)]
     frames: usize,
-    /// Every measurement is made this many times, in turns; the median counts.
+    /// Every measurement is made this many times, in turns; the best counts, as other work only ever takes away.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Width and height of the frames.
@@ -30,6 +33,9 @@ pub struct Args {
     /// Writes the TorchScript archive that is run (fp32), so that other runtimes can be measured on the same network.
     #[arg(long)]
     export: Option<PathBuf>,
+    /// Measures onnxruntime and OpenVINO, too, in this Python (with torch, onnx and what of the two is there).
+    #[arg(long, value_name = "PYTHON", num_args = 0..=1, default_missing_value = "python3")]
+    peers: Option<PathBuf>,
 }
 
 /// Numbers of streams that share the model.
@@ -45,40 +51,86 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         std::fs::write(path, engine.export()?).with_context(|| path.display().to_string())?;
     }
     let frames = Frames::read(&args.clip, width.parse()?, height.parse()?, 64)?;
+    let shape = [spec.channels(), spec.height, spec.width];
+    let mut peers = args.peers.as_ref().map(|python| Peers::start(python, &engine, shape)).transpose()?;
     let element =
         format!("torchdetect model-file=\"{}\" device={} precision={}", args.model, args.device, args.precision);
     println!("{} ({}x{}) on {}: {}", args.model, spec.width, spec.height, model.device(), engine.describe());
-    println!(
-        "frames {} of {}, {} a measurement, median of {}",
-        args.size,
-        args.clip.display(),
-        args.frames,
-        args.rounds
-    );
-
+    println!("frames {} of {}, {} a measurement, best of {}", args.size, args.clip.display(), args.frames, args.rounds);
     println!("frame to tensor, one core: {:.3} ms", frames.conversion(&spec, engine.input_kind())?.as_secs_f64() * 1e3);
 
+    let mut contenders = vec![Contender::Bare { side_by_side: false }, Contender::Bare { side_by_side: true }];
+    contenders.extend(STREAMS.map(Contender::Element));
+    contenders.extend((0..peers.as_ref().map_or(0, |peers| peers.all.len())).map(Contender::Peer));
+    let mut samples = vec![Vec::new(); contenders.len()];
     // In turns, so that whatever else the machine does falls on all alike.
-    let mut rates = vec![Vec::new(); STREAMS.len() + 2];
     for _ in 0..args.rounds {
-        rates[0].push(args.frames as f64 / engine.time_bare(args.frames, false)?.as_secs_f64());
-        rates[1].push(args.frames as f64 / engine.time_bare(args.frames, true)?.as_secs_f64());
-        for (slot, streams) in STREAMS.into_iter().enumerate() {
-            rates[slot + 2].push(args.frames as f64 / frames.time(&element, streams, args.frames)?.as_secs_f64());
+        for (contender, samples) in contenders.iter().zip(&mut samples) {
+            let sample = match (*contender, &mut peers) {
+                (Contender::Bare { side_by_side }, _) => {
+                    let clock = Clock::start()?;
+                    engine.time_bare(args.frames, side_by_side)?;
+                    clock.stop()?
+                }
+                (Contender::Element(streams), _) => frames.time(&element, streams, args.frames)?,
+                (Contender::Peer(index), Some(peers)) if peers.all[index].missing.is_none() => {
+                    peers.time(index, args.frames)?
+                }
+                (Contender::Peer(_), _) => continue,
+            };
+            samples.push(sample);
         }
     }
-    let rates: Vec<f64> = rates.into_iter().map(median).collect();
-    let best_bare = rates[0].max(rates[1]);
-    let line = |what: &str, rate: f64| println!("{what:<44} {rate:8.1} fps   {:5.3} of bare", rate / best_bare);
-    line("bare libtorch loop, all cores a frame", rates[0]);
-    line("bare libtorch loops, one core a frame each", rates[1]);
-    for (slot, streams) in STREAMS.into_iter().enumerate() {
-        line(&format!("torchdetect, {streams} stream{}", if streams == 1 { "" } else { "s" }), rates[slot + 2]);
+
+    let rows: Vec<_> = samples.iter().map(|samples| Best::of(samples, args.frames)).collect();
+    let of_bare = |value: fn(&Best) -> f64| rows[..2].iter().flatten().map(value);
+    let rate_of_bare = of_bare(|best| best.rate).fold(0.0, f64::max);
+    let core_ms_of_bare = of_bare(|best| best.core_ms).fold(f64::INFINITY, f64::min);
+    println!("{:<62} {:>8} {:>8} {:>8} {:>8}", "", "frames/s", "of bare", "core ms", "of bare");
+    for (contender, row) in contenders.iter().zip(&rows) {
+        let peer = |index: usize| peers.as_ref().map(|peers| &peers.all[index]);
+        let (name, missing) = match *contender {
+            Contender::Bare { side_by_side: false } => ("bare libtorch loop, all cores a frame".to_owned(), None),
+            Contender::Bare { side_by_side: true } => ("bare libtorch loops, one core a frame each".to_owned(), None),
+            Contender::Element(1) => ("torchdetect, 1 stream".to_owned(), None),
+            Contender::Element(streams) => (format!("torchdetect, {streams} streams"), None),
+            Contender::Peer(index) => {
+                peer(index).map(|peer| (peer.name.clone(), peer.missing.clone())).unwrap_or_default()
+            }
+        };
+        match row {
+            Some(Best { rate, core_ms }) => {
+                let (by_clock, by_work) = (rate / rate_of_bare, core_ms_of_bare / core_ms);
+                println!("{name:<62} {rate:8.1} {by_clock:8.3} {core_ms:8.2} {by_work:8.3}");
+            }
+            None => println!("{name:<62} {}", missing.unwrap_or_default()),
+        }
     }
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// What is measured.
+#[derive(Clone, Copy)]
+enum Contender {
+    Bare {
+        side_by_side: bool,
+    },
+    /// So many streams.
+    Element(usize),
+    /// By its place among them.
+    Peer(usize),
+}
+
+/// The best of several measurements: frames a second, and milliseconds of a core a frame.
+struct Best {
+    rate: f64,
+    core_ms: f64,
+}
+
+impl Best {
+    fn of(samples: &[Sample], frames: usize) -> Option<Best> {
+        let least = |value: fn(&Sample) -> f64| samples.iter().map(value).reduce(f64::min);
+        let (seconds, cpu) = (least(|s| s.seconds)?, least(|s| s.cpu)?);
+        Some(Best { rate: frames as f64 / seconds, core_ms: cpu * 1e3 / frames as f64 })
+    }
 }

@@ -2,8 +2,12 @@
 
 mod detect;
 mod memory;
+mod peers;
 mod pipeline;
 
+use std::time::Instant;
+
+use anyhow::Context;
 use clap::Subcommand;
 
 #[derive(clap::Args)]
@@ -26,5 +30,59 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
         Task::Memory(args) => memory::run(args),
+    }
+}
+
+/// What a measurement took.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    seconds: f64,
+    /// Seconds that cores worked for the process: on a machine with other work this says more than the clock.
+    cpu: f64,
+}
+
+struct Clock {
+    start: Instant,
+    cpu: f64,
+}
+
+impl Clock {
+    fn start() -> anyhow::Result<Clock> {
+        Ok(Clock { cpu: cpu_time()?, start: Instant::now() })
+    }
+
+    fn stop(self) -> anyhow::Result<Sample> {
+        Ok(Sample { seconds: self.start.elapsed().as_secs_f64(), cpu: cpu_time()? - self.cpu })
+    }
+}
+
+/// Seconds that all threads of this process, the ended ones too, have had of the cores.
+fn cpu_time() -> anyhow::Result<f64> {
+    /// Linux counts in hundredths of a second here, whatever the kernel's own clock.
+    const TICK: f64 = 0.01;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field, the name, may hold spaces; user and system time are the 14th and 15th.
+    let (_, fields) = stat.rsplit_once(") ").context("/proc/self/stat without a name")?;
+    let ticks: Vec<f64> = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    Ok(ticks.iter().sum::<f64>() * TICK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_of_threads_that_have_ended_counts() {
+        let before = cpu_time().unwrap();
+        let reached = std::thread::spawn(move || {
+            loop {
+                let now = cpu_time().unwrap();
+                if now > before + 0.05 {
+                    return now;
+                }
+            }
+        });
+        let reached = reached.join().unwrap();
+        assert!(cpu_time().unwrap() >= reached);
     }
 }

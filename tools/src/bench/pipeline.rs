@@ -7,6 +7,12 @@ use anyhow::{Context, anyhow, bail};
 use gst::prelude::*;
 use gst_torch_runtime::planes::{FrameInfo, InputSpec, Layout, PixelFormat, Planes, Preprocessor};
 
+use super::{Clock, Sample};
+
+/// Frames that pass before the clock starts: until all memory that is used again and again has been touched once, which
+/// in a virtual machine can take as long as a frame.
+const WARM: usize = 12;
+
 /// Frames of a real clip, decoded once; shown in turns.
 pub struct Frames {
     caps: gst::Caps,
@@ -37,22 +43,22 @@ impl Frames {
         Ok(Frames { caps, buffers })
     }
 
-    /// A pipeline for each of `streams` copies of `element`, fed `count` frames in all; the time from the first frame
-    /// to the last EOS. Models are loaded and warm by then.
-    pub fn time(&self, element: &str, streams: usize, count: usize) -> anyhow::Result<Duration> {
+    /// A pipeline for each of `streams` copies of `element`, fed `count` frames in all; what it took from the first
+    /// frame to the last EOS. Models are loaded and warm by then.
+    pub fn time(&self, element: &str, streams: usize, count: usize) -> anyhow::Result<Sample> {
         let runs = (0..streams).map(|_| Run::start(self, element)).collect::<anyhow::Result<Vec<_>>>()?;
         for run in &runs {
-            run.push(self, 0..2)?; // through the whole pipeline once before the clock starts
-            run.wait_for(2)?;
+            run.push(self, 0..WARM)?;
+            run.wait_for(WARM as u64)?;
         }
         let each = count / streams;
-        let start = Instant::now();
+        let clock = Clock::start()?;
         std::thread::scope(|scope| -> anyhow::Result<()> {
             let threads: Vec<_> = runs
                 .iter()
                 .map(|run| {
                     scope.spawn(move || {
-                        run.push(self, 2..each + 2)?;
+                        run.push(self, WARM..each + WARM)?;
                         run.source.end_of_stream().map_err(|e| anyhow!("{e}"))?;
                         run.wait_for_end()
                     })
@@ -60,7 +66,7 @@ impl Frames {
                 .collect();
             threads.into_iter().try_for_each(|t| t.join().map_err(|_| anyhow!("a stream panicked"))?)
         })?;
-        Ok(start.elapsed())
+        clock.stop()
     }
 }
 

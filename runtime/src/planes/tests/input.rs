@@ -1,8 +1,8 @@
 //! Frames to networks' inputs.
 
 use super::*;
-use crate::planes::kernels::Isa;
 use crate::planes::sampling::Between;
+use crate::planes::simd::Isa;
 
 #[test]
 fn every_format_size_fit_matrix_and_range_follows_the_formulas() {
@@ -69,6 +69,36 @@ fn channel_order_normalisation_and_kinds_are_as_asked() {
     let bytes = Preprocessor::new(&info, &levels).unwrap();
     let bytes = bytes.run_on(&frame.planes(), Device::Cpu, Kind::Uint8, Layout::ChannelsLast).unwrap();
     assert!(apart(&bytes, &rgb) <= 0.5 + 1e-3);
+}
+
+/// Wide enough for whole blocks, and not a multiple of any; halved, for which there is a way of its own, and not.
+#[test]
+fn every_instruction_set_kind_and_layout_gives_the_same() {
+    for (format, (width, height)) in PixelFormat::ALL.into_iter().flat_map(|f| [(f, (394, 74)), (f, (300, 57))]) {
+        let info = FrameInfo::new(format, width, height);
+        let frame = Frame::new(info, 3, false);
+        for colour in [Colour::Rgb, Colour::Gray] {
+            let spec = InputSpec { width: 197, height: 37, colour, scale: 1.0, ..InputSpec::default() };
+            let preprocessor = Preprocessor::new(&info, &spec).unwrap();
+            let filled = |kind, layout, isa| {
+                let mut out = preprocessor.empty(1, kind, layout).unwrap();
+                preprocessor.fill(preprocessor.sampler(), &frame.planes(), &mut out, isa).unwrap();
+                out
+            };
+            let expected = filled(Kind::Float, Layout::Contiguous, Isa::Portable);
+            for isa in Isa::available() {
+                // Of levels up to 255, bf16 holds eight bits and f16 eleven.
+                for (kind, tolerance) in
+                    [(Kind::Float, 1e-4), (Kind::BFloat16, 0.5001), (Kind::Half, 0.0626), (Kind::Uint8, 0.5001)]
+                {
+                    for layout in [Layout::Contiguous, Layout::ChannelsLast] {
+                        let apart = apart(&filled(kind, layout, *isa), &expected);
+                        assert!(apart <= tolerance, "{info} {colour:?} {isa:?} {kind:?} {layout:?}: {apart}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]
