@@ -1,6 +1,7 @@
 # GstTorch. Two commands do everything from a bare Debian 12, set-up included, and are quick when run again:
 #
 #   make demo [CLIP=FILE|/dev/video0]   detect, track and draw on a real clip: demo/out.mp4, out.jsonl, out.png
+#   make demo-codec [CLIP=FILE]         our codec beside x264 at three qualities: demo/codec.png, codec-curves.png
 #   make test                           formatting, clippy, all tests
 #
 # and the steps they are made of:
@@ -9,6 +10,7 @@
 #   make build                          plugin and command line; links to them in build/gstreamer-1.0 and build/bin
 #   make install [PREFIX=/usr/local]    plugin and command line into a GStreamer prefix
 #   make docs                           docs/elements.json anew, from the elements as built
+#   make fuzz [COUNT=1000000]           the decoder under libFuzzer
 #   make gpu-bundle [WITH=FILES]        build/gpu-bundle: runs on a GPU machine that has Python's torch 2.11, no packages
 #   make clean                          removes build/ and demo/; the cache folder and the cargo target stay
 #
@@ -36,7 +38,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 
 PREFIX ?= /usr/local
 
-.PHONY: build setup demo test docs stage install gpu-bundle clean
+.PHONY: build setup demo demo-codec fuzz test docs stage install gpu-bundle clean
 
 build: setup
 	$(CARGO) build $(FLAGS)
@@ -51,12 +53,24 @@ setup:
 	@$(SETUP)/cargo-config.sh
 
 # What runs below keeps its own GStreamer registry: the user's never meets a half-built plugin.
-demo test docs: export GST_REGISTRY := $(GST_TORCH_CACHE)/registry.bin
+demo demo-codec test docs: export GST_REGISTRY := $(GST_TORCH_CACHE)/registry.bin
 
 demo: build
 	$(CARGO) build -q $(FLAGS) --example demo
 	@clip="$(CLIP)"; clip=$${clip:-$$($(SETUP)/clip.sh $(GST_TORCH_CACHE))} && \
 	  $(RELEASE)/examples/demo "$$clip" --out demo
+
+demo-codec: build
+	@mkdir -p demo
+	@clip="$(CLIP)"; clip=$${clip:-$$($(SETUP)/clip.sh $(GST_TORCH_CACHE))} && \
+	  $(RELEASE)/gst-torch eval codec "$$clip" --size 640x360 --frames 60 --quality 75,50,25 \
+	    --anchor x264-ultrafast --picture demo/codec.png --plot demo/codec-curves.png
+	@echo "written    demo/codec.png, demo/codec-curves.png"
+
+# Feeds the decoder what no encoder would write. COUNT inputs each; seeds and finds are kept in tests/fuzz.
+COUNT ?= 1000000
+fuzz: setup
+	@$(SETUP)/fuzz.sh $(COUNT)
 
 test: setup
 	@$(SETUP)/clip.sh $(GST_TORCH_CACHE) >/dev/null || echo "test: what needs that clip will be skipped"

@@ -22,7 +22,7 @@ macro_rules! built_in {
 }
 
 /// All built-in models.
-pub const MODELS: &[BuiltIn] = &[built_in!("person"), built_in!("cells")];
+pub const MODELS: &[BuiltIn] = &[built_in!("person"), built_in!("cells"), built_in!("codec-s"), built_in!("codec-vq")];
 
 /// Opens a model by what a user calls it: a built-in name, a card or a TorchScript file.
 pub fn open(name: &str) -> Result<ModelFile> {
@@ -51,11 +51,39 @@ pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Ar
                 Ok(Box::new(move |x| net.forward_t(x, false)))
             })
         }
-        _ => return Err(format!("network = \"{name}\" is not known; known: detect")),
+        "codec" => {
+            let config =
+                config.clone().try_into().map_err(|e: toml::de::Error| format!("[config]: {}", e.message()))?;
+            crate::codec::model::Weights::read(config, &weights)?;
+            return Ok(Arc::new(RunElsewhere { by: "torchenc and torchdec", bytes: weights.len() as u64 }));
+        }
+        "codec-vector" => {
+            let config: crate::codec::vector::network::Config =
+                config.clone().try_into().map_err(|e: toml::de::Error| format!("[config]: {}", e.message()))?;
+            crate::codec::vector::read(&config.checked()?, &weights)?;
+            return Ok(Arc::new(RunElsewhere { by: "torchenc and torchdec", bytes: weights.len() as u64 }));
+        }
+        _ => return Err(format!("network = \"{name}\" is not known; known: detect, codec, codec-vector")),
     };
     let network = Traced { build, weights, archives: Mutex::default() };
     drop(network.instantiate()?); // a bad file is told when it is named, not when it first runs
     Ok(Arc::new(network))
+}
+
+/// A network that the engine does not run: its card and weights are checked and shown, no more.
+struct RunElsewhere {
+    by: &'static str,
+    bytes: u64,
+}
+
+impl Network for RunElsewhere {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn torchscript(&self, _: Shape, _: Precision) -> Result<Arc<Vec<u8>>, String> {
+        Err(format!("this kind of model is run by {}", self.by))
+    }
 }
 
 type Forward = Box<dyn Fn(&Tensor) -> Result<Vec<Tensor>, tch::TchError>>;
@@ -152,15 +180,17 @@ mod tests {
     fn every_built_in_model_opens_and_says_what_it_is() {
         for model in MODELS {
             let file = open(model.name).unwrap();
-            assert_eq!(file.info.task.value.as_deref(), Some("detect"), "{}", model.name);
-            assert!(!file.info.labels.value.is_empty() && file.info.licence.value.is_some(), "{}", model.name);
+            let task = file.info.task.value.as_deref();
+            assert!(matches!(task, Some("detect" | "codec")), "{}: {task:?}", model.name);
+            assert_eq!(file.info.labels.value.is_empty(), task != Some("detect"), "{}", model.name);
+            assert!(file.info.licence.value.is_some(), "{}", model.name);
         }
     }
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        assert!(error.contains("persn") && error.contains("person, cells"), "{error}");
+        assert!(error.contains("persn") && error.contains("person, cells, codec-s, codec-vq"), "{error}");
     }
 
     #[test]

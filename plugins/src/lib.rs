@@ -1,15 +1,21 @@
-//! GStreamer elements that run PyTorch networks on video: detection, tracking, overlay and what was found as text.
+//! GStreamer elements that run PyTorch networks on video: detection,
+//! tracking, overlay, what was found as text, and a video codec.
 
 use gst::glib;
 
+mod codec;
 mod filter;
 pub mod meta;
 mod settings;
 mod sync;
+mod torchdec;
 mod torchdetect;
+mod torchenc;
 mod torchmeta;
 mod torchoverlay;
+mod torchparse;
 mod torchtrack;
+mod typefind;
 mod video;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
@@ -17,6 +23,10 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchtrack::register(plugin)?;
     torchoverlay::register(plugin)?;
     torchmeta::register(plugin)?;
+    torchenc::register(plugin)?;
+    torchdec::register(plugin)?;
+    torchparse::register(plugin)?;
+    typefind::register(plugin)?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The autoencoder codec, without GStreamer: `docs/bitstream.md` says what the stream is, this is how it is made and read.
 
+pub mod any;
+mod array;
 pub mod basis;
 pub mod canvas;
 pub mod control;
@@ -7,6 +9,7 @@ pub mod decoder;
 pub mod detail;
 pub mod encoder;
 pub mod entropy;
+pub mod foreign;
 pub mod model;
 pub mod motion;
 pub mod network;
@@ -17,3 +20,8 @@ pub mod stream;
 pub mod symbols;
 pub mod tensors;
 pub mod transform;
+pub mod vector;
+
+/// What tests of several codings share.
+#[cfg(test)]
+mod testing;

@@ -168,7 +168,7 @@ pub fn find(name: &str) -> Result<(Card, Vec<u8>, std::path::PathBuf)> {
 
 /// Synthesis is the same in fp32 and in bf16, so that `auto` is free to take the faster: bf16, unless the processor lacks it
 /// and would only imitate it.
-fn precision(wanted: PrecisionSpec, device: Device) -> Result<Precision> {
+pub(super) fn precision(wanted: PrecisionSpec, device: Device) -> Result<Precision> {
     match wanted {
         PrecisionSpec::Exactly(Precision::Fp16) => Err(Error::BadWord {
             what: "precision",

@@ -37,7 +37,7 @@ impl RateModel {
         let sides = Tensor::f_from_slice(&[0f32, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])?.f_view([1, 1, 3, 3])?;
         tch::no_grad(|| weight.f_copy_(&same.f_mul(&sides)?))?;
         // What is alike nearby, the means of Y, U and V, is like its neighbours; of the rest nothing is known.
-        let mut centre = path.f_var("centre", &[CELLS, CELLS, 3, 3], Init::Const(0.0))?;
+        let centre = path.f_var("centre", &[CELLS, CELLS, 3, 3], Init::Const(0.0))?;
         tch::no_grad(|| -> Result<(), TchError> {
             for mean in [0, CHROMA[0] as i64, CHROMA[1] as i64] {
                 centre.f_get(mean)?.f_get(mean)?.f_copy_(&sides.f_view([3, 3])?.f_mul_scalar(0.45)?)?;

@@ -8,6 +8,8 @@ pub const MARKER: [u8; 2] = [0x9e, 0x54];
 pub const LENGTH_MAX: usize = 1 << 28;
 /// Width and height are at most this.
 pub const SIDE_MAX: u16 = 8192;
+/// Bytes of a model's name.
+const NAME_MAX: usize = 63;
 /// No unit is shorter.
 pub const UNIT_MIN: usize = 7;
 
@@ -84,7 +86,7 @@ impl Header {
     pub fn write(&self) -> Vec<u8> {
         let mut payload = vec![VERSION, self.coding as u8];
         payload.extend(self.model);
-        let mut length = self.name.len().min(63);
+        let mut length = self.name.len().min(NAME_MAX);
         while !self.name.is_char_boundary(length) {
             length -= 1;
         }
@@ -117,8 +119,9 @@ impl Header {
         };
         let model = input.array()?;
         let [length] = input.array()?;
-        let Ok(name) = String::from_utf8(input.take(usize::from(length.min(64)))?.to_vec()) else {
-            return wrong("a model name that is not UTF-8".into());
+        let name = input.take(usize::from(length))?.to_vec();
+        let Some(name) = String::from_utf8(name).ok().filter(|name| name.len() <= NAME_MAX) else {
+            return wrong(format!("a model name that is not UTF-8 of at most {NAME_MAX} bytes"));
         };
         let (width, height) = (u16::from_be_bytes(input.array()?), u16::from_be_bytes(input.array()?));
         let side = 1..=SIDE_MAX;
@@ -404,5 +407,8 @@ mod tests {
         let width = 2 + 16 + 1 + 7;
         assert!(with(width, 0xff).contains("expected 1 to 8192"));
         assert!(with(width + 5, 10).contains("10 bits a sample"));
+        let long = Header { name: "x".repeat(80), ..header() }.write();
+        let Found::Unit(unit) = find(&long) else { panic!() };
+        assert_eq!(Header::read(unit.payload).unwrap().name.len(), 63, "names are cut");
     }
 }

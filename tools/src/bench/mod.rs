@@ -1,5 +1,6 @@
 //! `gst-torch bench`: speed as a ratio, measured side by side in one run.
 
+mod codec;
 mod detect;
 mod memory;
 mod peers;
@@ -20,6 +21,8 @@ pub struct Args {
 enum Task {
     /// torchdetect against a bare libtorch loop, and 1 to 8 streams that share a model.
     Detect(detect::Args),
+    /// torchenc and torchdec against bare libtorch loops and x264.
+    Codec(codec::Args),
     /// Resident memory over many frames.
     Memory(memory::Args),
 }
@@ -29,6 +32,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     gsttorch::plugin_register_static()?;
     match args.task {
         Task::Detect(args) => detect::run(args),
+        Task::Codec(args) => codec::run(args),
         Task::Memory(args) => memory::run(args),
     }
 }

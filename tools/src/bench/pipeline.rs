@@ -71,6 +71,27 @@ impl Frames {
 }
 
 impl Frames {
+    /// What `element` makes of the first `count` of them.
+    pub fn through(&self, element: &str, count: usize) -> anyhow::Result<Frames> {
+        let line = format!("appsrc name=source format=time ! {element} ! appsink name=sink sync=false");
+        let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+        let source = pipeline.by_name("source").and_downcast::<gst_app::AppSrc>().context("the source is there")?;
+        let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
+        source.set_caps(Some(&self.caps));
+        pipeline.set_state(gst::State::Playing)?;
+        for buffer in self.buffers.iter().take(count) {
+            source.push_buffer(buffer.clone()).map_err(|e| anyhow!("{element} takes no frame: {e}"))?;
+        }
+        source.end_of_stream().map_err(|e| anyhow!("{e}"))?;
+        let (mut buffers, mut caps) = (Vec::new(), None);
+        while let Ok(sample) = sink.pull_sample() {
+            caps = sample.caps_owned();
+            buffers.extend(sample.buffer_owned());
+        }
+        pipeline.set_state(gst::State::Null)?;
+        Ok(Frames { caps: caps.with_context(|| format!("{element} gave nothing"))?, buffers })
+    }
+
     /// The median time that one frame takes to become a tensor, in this thread.
     pub fn conversion(&self, spec: &InputSpec, kind: tch::Kind) -> anyhow::Result<Duration> {
         let info = gst_video::VideoInfo::from_caps(&self.caps)?;

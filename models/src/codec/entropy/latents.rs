@@ -5,8 +5,9 @@
 //! cost about what the best does.
 
 use super::coder::Damage;
-use super::mixing::Site;
+use super::mixing::{Site, Visitor};
 use super::near::sign;
+use super::prior::Prior;
 use super::range::{Bits, Decoder, Encoder};
 
 pub const CHANNELS_MAX: usize = 4096;
@@ -30,6 +31,8 @@ pub struct Latents {
     max: i32,
     /// Values are coded by their distance from this.
     centre: i32,
+    /// Whether statistics are the same everywhere.
+    steady: bool,
     models: Models,
     /// The array before, by distance.
     before: Vec<i32>,
@@ -68,16 +71,28 @@ fn length(value: i32) -> usize {
 }
 
 impl Models {
-    fn new(channels: usize, reach: u32) -> Self {
+    fn new(channels: usize, reach: u32, steady: bool) -> Self {
         let pair = HALF * HALF;
         // Each magnitude has a path of its own, negative ones beside positive ones.
         let paths = 2 * (reach as usize + 1).next_power_of_two();
-        Models {
-            zero: Site::new([1, CLASSES, channels, pair, pair, AGREED], 1).steady(),
-            sign: Site::new([1, 9, 9, channels, AGREED], 1).steady(),
-            length: Site::new([2, CLASSES, channels, pair, pair, AGREED].map(|size| size * LENGTHS), LENGTHS).steady(),
-            bits: Site::new([paths, AGREED, LENGTHS * LENGTHS * CLASSES, LENGTHS * LENGTHS], LENGTHS).steady(),
+        let models = Models {
+            zero: Site::new([1, CLASSES, channels, pair, pair, AGREED], 1),
+            sign: Site::new([1, 9, 9, channels, AGREED], 1),
+            length: Site::new([2, CLASSES, channels, pair, pair, AGREED].map(|size| size * LENGTHS), LENGTHS),
+            bits: Site::new([paths, AGREED, LENGTHS * LENGTHS * CLASSES, LENGTHS * LENGTHS], LENGTHS),
+        };
+        if !steady {
+            return models;
         }
+        let Models { zero, sign, length, bits } = models;
+        Models { zero: zero.steady(), sign: sign.steady(), length: length.steady(), bits: bits.steady() }
+    }
+
+    fn visit(&mut self, visitor: &mut dyn Visitor) {
+        self.zero.visit(visitor);
+        self.sign.visit(visitor);
+        self.length.visit(visitor);
+        self.bits.visit(visitor);
     }
 
     /// Codes the distance of a value from the centre. `signs` is whether there are values on both sides.
@@ -151,14 +166,42 @@ impl Latents {
         };
         let centre = if min <= 0 && max > 0 { 0 } else { min };
         let reach = (i64::from(max) - i64::from(centre)).max(i64::from(centre) - i64::from(min)) as u32;
-        let models = Models::new(channels, reach);
-        Ok(Latents { channels, height, width, min, max, centre, models, before: vec![0; count] })
+        let models = Models::new(channels, reach, true);
+        Ok(Latents { channels, height, width, min, max, centre, steady: true, models, before: vec![0; count] })
+    }
+
+    /// For values whose statistics change from place to place, as those of pictures do: follows them faster.
+    pub fn lively(mut self) -> Self {
+        self.steady = false;
+        self.reset();
+        self
     }
 
     /// Forgets all that was coded.
     pub fn reset(&mut self) {
         let reach = (i64::from(self.max) - i64::from(self.centre)).max(i64::from(self.centre) - i64::from(self.min));
-        self.models = Models::new(self.channels, reach as u32);
+        self.models = Models::new(self.channels, reach as u32, self.steady);
+        self.before.fill(0);
+    }
+
+    /// What was learnt until now, for others to begin with.
+    pub fn prior(&self) -> Prior {
+        Prior::taken(|visitor| self.models.clone().visit(visitor))
+    }
+
+    /// A prior from a file, for arrays of as many channels and as large a range.
+    pub fn read_prior(&self, bytes: &[u8]) -> Result<Prior, String> {
+        Prior::read(bytes, &self.prior())
+    }
+
+    /// Forgets all that was coded, and begins with a prior of arrays of as many channels and as large a range.
+    pub fn begin(&mut self, prior: &Prior) {
+        self.before.fill(0);
+        prior.put(|visitor| self.models.visit(visitor));
+    }
+
+    /// As if nothing had been coded before, but with what was learnt: to train a prior on one clip after another.
+    pub fn forget(&mut self) {
         self.before.fill(0);
     }
 
@@ -167,21 +210,37 @@ impl Latents {
         if values.len() != self.before.len() {
             return Err(format!("{} values, where {} are expected", values.len(), self.before.len()));
         }
+        self.encode_first(values)
+    }
+
+    /// Codes the first channels alone; the others count as zero, or `min` where zero is out of range. Both ends must know
+    /// how many there are.
+    pub fn encode_first(&mut self, values: &[i32]) -> Result<Vec<u8>, String> {
+        if values.len() > self.before.len() || !values.len().is_multiple_of(self.height * self.width) {
+            return Err(format!("{} values, where whole channels are expected", values.len()));
+        }
         if let Some(value) = values.iter().find(|value| !(self.min..=self.max).contains(value)) {
             return Err(format!("a value of {value}, where {} to {} are expected", self.min, self.max));
         }
         let mut encoder = Encoder::new();
         let mut distances: Vec<i32> = values.iter().map(|value| value - self.centre).collect();
         self.code(&mut encoder, &mut distances).map_err(|damage| damage.to_string())?;
+        distances.resize(self.before.len(), 0);
         self.before = distances;
         Ok(encoder.finish())
     }
 
     /// After an error the state is of no use until it is reset.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Vec<i32>, Damage> {
+        self.decode_first(bytes, self.channels)
+    }
+
+    /// What [`Latents::encode_first`] made of so many channels, and zeros (or `min`) in place of the others.
+    pub fn decode_first(&mut self, bytes: &[u8], channels: usize) -> Result<Vec<i32>, Damage> {
         let mut decoder = Decoder::new(bytes);
-        let mut distances = vec![0; self.before.len()];
+        let mut distances = vec![0; channels.min(self.channels) * self.height * self.width];
         self.code(&mut decoder, &mut distances)?;
+        distances.resize(self.before.len(), 0);
         let values = distances.iter().map(|distance| distance + self.centre).collect();
         self.before = distances;
         Ok(values)

@@ -75,16 +75,26 @@ impl Visitor for Put<'_> {
 
 impl Prior {
     pub(super) fn of(models: &Models) -> Self {
+        Self::taken(|visitor| models.clone().visit(visitor))
+    }
+
+    /// Of whatever shows its adaptive state to a visitor.
+    pub(super) fn taken(visit: impl FnOnce(&mut dyn Visitor)) -> Self {
         let mut take = Take(Prior { odds: vec![], counts: vec![], weights: vec![], seen: vec![] });
-        models.clone().visit(&mut take);
+        visit(&mut take);
         take.0
     }
 
     pub(super) fn models(&self) -> Models {
         let mut models = Models::new();
-        let (odds, counts) = (self.odds.iter(), self.counts.iter());
-        models.visit(&mut Put { odds, counts, weights: self.weights.iter(), seen: self.seen.iter() });
+        self.put(|visitor| models.visit(visitor));
         models
+    }
+
+    /// Into what shows as much adaptive state as this was taken from.
+    pub(super) fn put(&self, visit: impl FnOnce(&mut dyn Visitor)) {
+        let (odds, counts) = (self.odds.iter(), self.counts.iter());
+        visit(&mut Put { odds, counts, weights: self.weights.iter(), seen: self.seen.iter() });
     }
 
     /// For a file: a version, the four arrays (odds only of counters that have seen something), and a checksum.
@@ -107,6 +117,11 @@ impl Prior {
 
     /// What `to_bytes` made. Errors say what was expected.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Self::read(bytes, &Prior::default())
+    }
+
+    /// The same of a prior that is as large as `like`.
+    pub(super) fn read(bytes: &[u8], like: &Prior) -> Result<Self, String> {
         let Some((body, sum)) = bytes.split_last_chunk::<4>() else {
             return Err(format!("a prior of {} bytes, where {} and more are expected", bytes.len(), MAGIC.len() + 5));
         };
@@ -122,9 +137,8 @@ impl Prior {
         if checksum(body) != u32::from_le_bytes(*sum) {
             return Err("a prior's checksum does not match its bytes".into());
         }
-        let default = Prior::default();
         let mut arrays: [Vec<i32>; 4] = Default::default();
-        let expected = [default.counts.len(), 0, default.weights.len(), default.seen.len()];
+        let expected = [like.counts.len(), 0, like.weights.len(), like.seen.len()];
         for index in 0..4 {
             let [min, max] = RANGES[index];
             let expected = match index {

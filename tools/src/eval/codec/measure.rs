@@ -9,8 +9,8 @@ use super::report::Point;
 use super::stream;
 use crate::media::Yuv;
 
-/// `encoder` and `decoder` are launch lines.
-pub fn measure(clip: &Clip, encoder: &str, decoder: &str, quality: f64) -> Result<Point> {
+/// `encoder` and `decoder` are launch lines. Returns what was decoded, too.
+pub fn measure(clip: &Clip, encoder: &str, decoder: &str, quality: f64) -> Result<(Point, Vec<Yuv>)> {
     let coded = stream::encode(clip, encoder).with_context(|| format!("encoding by {encoder}"))?;
     let (decoded, decode_speed) = stream::decode(&coded, decoder).with_context(|| format!("decoding by {decoder}"))?;
     let (sent, came) = (clip.frames.len(), decoded.len());
@@ -19,7 +19,7 @@ pub fn measure(clip: &Clip, encoder: &str, decoder: &str, quality: f64) -> Resul
     let mean = |value: &dyn Fn(&Score) -> f64| scores.iter().map(value).sum::<f64>() / sent as f64;
     let psnr_yuv = std::array::from_fn(|plane| mean(&|score| score.psnr[plane]));
     let bits = 8.0 * coded.bytes() as f64;
-    Ok(Point {
+    let point = Point {
         quality,
         bytes: coded.bytes(),
         kbit_per_second: bits / 1000.0 * clip.frames_per_second() / sent as f64,
@@ -29,7 +29,8 @@ pub fn measure(clip: &Clip, encoder: &str, decoder: &str, quality: f64) -> Resul
         ssim: scores[0].ssim.map(|_| mean(&|score| score.ssim.unwrap_or(f64::NAN))),
         encode_speed: coded.speed,
         decode_speed,
-    })
+    };
+    Ok((point, decoded))
 }
 
 struct Score {
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn bytes_are_those_of_the_stream_and_nothing_lost_is_the_limit() {
         let clip = clip(5);
-        let point = measure(&clip, "identity", "identity", 1.0).unwrap();
+        let (point, _) = measure(&clip, "identity", "identity", 1.0).unwrap();
         let bytes: usize = clip.buffers.iter().map(|buffer| buffer.size()).sum();
         assert_eq!(point.bytes, bytes as u64);
         assert!((point.kbit_per_second - bytes as f64 * 8.0 / 0.2 / 1000.0).abs() < 1e-6, "25 frames a second");
@@ -122,7 +123,7 @@ mod tests {
     fn a_picture_smaller_than_the_window_has_a_psnr_and_no_ssim() {
         gst::init().unwrap();
         let frame = Yuv { width: 8, height: 8, planes: [vec![9; 64], vec![8; 16], vec![7; 16]] };
-        let point = measure(&Clip::of("dot", vec![frame]), "identity", "identity", 1.0).unwrap();
+        let (point, _) = measure(&Clip::of("dot", vec![frame]), "identity", "identity", 1.0).unwrap();
         assert_eq!((point.psnr, point.ssim, point.encode_speed), (100.0, None, None));
     }
 }

@@ -5,6 +5,7 @@ mod clip;
 mod codecs;
 mod h264;
 mod measure;
+mod picture;
 mod plot;
 mod report;
 mod stream;
@@ -17,6 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use clip::Clip;
 use codecs::{Choice, Codec};
+use picture::Sample;
 use report::{ClipReport, Curve, Report};
 
 #[derive(clap::Args)]
@@ -59,6 +61,10 @@ pub struct Args {
     /// Draw the curves here, as a PNG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Put our pictures beside those of a peer at about the same rate, as a PNG, of the first clip; the peer is the first
+    /// --anchor that has frames of its own (not from --peers)
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
 }
 
 const HELP: &str = "\
@@ -81,9 +87,13 @@ pub fn run(args: Args) -> Result<()> {
     let bar = ProgressBar::new((points * args.clips.len()) as u64);
     bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?);
     let (mut report, mut reused) = (Report::default(), 0);
+    let mut samples = args.picture.as_ref().map(|_| Vec::new());
     for path in &args.clips {
         let clip = Clip::read(path, args.size, args.start as usize, args.frames as usize)?;
-        let measured = curves(&clip, &codecs, &known, &mut reused, &bar)?;
+        let measured = curves(&clip, &codecs, &known, &mut reused, samples.as_mut(), &bar)?;
+        if let (Some(path), Some(samples)) = (&args.picture, samples.take()) {
+            picture::write(&clip, &samples, &anchors, path)?;
+        }
         bar.suspend(|| println!("{}", table::points(&measured)));
         report.clips.push(measured);
         report.compare(&anchors);
@@ -111,6 +121,7 @@ fn curves(
     codecs: &[(Codec, String)],
     known: &Report,
     reused: &mut u64,
+    mut samples: Option<&mut Vec<Sample>>,
     bar: &ProgressBar,
 ) -> Result<ClipReport> {
     let mut curves = Vec::new();
@@ -123,8 +134,21 @@ fn curves(
                     *reused += 1;
                     point.clone()
                 }
-                None => measure::measure(clip, &codec.encoder(quality), decoder, quality)
-                    .with_context(|| format!("{} at quality {quality} on {}", codec.name, clip.name))?,
+                None => {
+                    let measured = measure::measure(clip, &codec.encoder(quality), decoder, quality);
+                    let (point, mut decoded) =
+                        measured.with_context(|| format!("{} at quality {quality} on {}", codec.name, clip.name))?;
+                    if let Some(samples) = &mut samples {
+                        let frame = decoded.swap_remove(decoded.len() / 2);
+                        samples.push(Sample {
+                            codec: codec.name.clone(),
+                            ours: codec.ours,
+                            point: point.clone(),
+                            frame,
+                        });
+                    }
+                    point
+                }
             };
             points.push(point);
             bar.inc(1);

@@ -17,6 +17,9 @@ pub struct Args {
     /// Fine-tune the built-in model to one camera or show: the same as --data CLIP with settings that fit into minutes
     #[arg(long, value_name = "CLIP", conflicts_with = "data")]
     pub adapt: Option<Source>,
+    /// Kind of latents; --stage, --size and --length are for residual ones
+    #[arg(long, value_enum, default_value_t = Coding::Residual)]
+    pub coding: Coding,
     /// What learns, one after the other: the networks of intra and of inter pictures, the prior of the entropy coder
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Stage::Intra, Stage::Inter, Stage::Prior])]
     pub stage: Vec<Stage>,
@@ -66,6 +69,14 @@ pub struct Args {
     /// Go on from the checkpoint in --out
     #[arg(long)]
     pub resume: bool,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// Scalar latents of what prediction leaves
+    Residual,
+    /// Vector-quantised pictures (finite scalar quantisation)
+    Vector,
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod footage;
 mod objective;
 mod prior;
 mod streams;
+mod vector;
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -23,7 +24,7 @@ use tch::{Device, Kind, Tensor, nn};
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
 pub use args::Args;
-use args::{Size, Stage};
+use args::{Coding, Size, Stage};
 use footage::{Cut, Footage};
 use objective::{Batch, Outcome, evaluate};
 use streams::Streams;
@@ -56,6 +57,9 @@ pub fn run(mut args: Args) -> Result<()> {
     let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
     ensure!(!data.is_empty(), "--data has nothing that can be learnt from");
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
+    if args.coding == Coding::Vector {
+        return vector::run(&args, data, val);
+    }
     let config = match args.size {
         Size::Small => Config::SMALL,
         Size::Medium => Config::MEDIUM,

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 const BIT_WORTH: f64 = 0.13;
 /// Weight of an error of a chroma sample against one of luma. In the mean of PSNRs, 6:1:1, a sample counts by its share of
 /// its plane's error; chroma planes have a quarter of the samples and about that share of the error each.
-const CHROMA: f64 = 2.0;
+pub const CHROMA: f64 = 2.0;
 
 /// A batch of one kind of picture, as cells of samples less 128.
 pub struct Batch {
@@ -50,13 +50,9 @@ pub fn evaluate(stage: &Stage, rate: &RateModel, batch: &Batch, kind: Kind) -> R
         correction = correction.f_mul(corrected)?;
     }
     let decoded = linear.f_add(&correction)?;
-    // What overshoots is clamped by the decoder and no error; its gradient would do harm.
-    let error = decoded.f_clamp(-128.0, 127.0)?.f_sub(samples)?.f_square()?;
-    let planes = error.f_split_with_sizes([64, 32], 1)?;
+    let [luma, chroma] = split(&decoded, samples)?;
     let sum = |x: &Tensor| x.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Float);
-    let pixels = (planes[0].numel() as i64 / planes[0].size()[0]) as f64;
-    let luma = sum(&planes[0])?.f_mul_scalar(1.0 / pixels)?;
-    let chroma = sum(&planes[1])?.f_mul_scalar(1.0 / pixels)?;
+    let pixels = (64 * samples.size()[2] * samples.size()[3]) as f64;
     let mut bits = rate.bits(&soft, &hard, index, kind)?;
     if let Some(coded) = &batch.coded {
         bits = bits.f_mul(coded)?;
@@ -67,4 +63,14 @@ pub fn evaluate(stage: &Stage, rate: &RateModel, batch: &Batch, kind: Kind) -> R
     let worth = worth.f_exp2()?.f_square()?.f_mul_scalar(BIT_WORTH)?;
     let loss = luma.f_add(&chroma.f_mul_scalar(CHROMA)?)?.f_div(&worth)?.f_add(&bits)?;
     Ok(Outcome { loss, decoded, bits, error: luma })
+}
+
+/// Squared error a luma sample, of luma and of chroma, by picture.
+pub fn split(decoded: &Tensor, samples: &Tensor) -> Result<[Tensor; 2]> {
+    // What overshoots is clamped by the decoder and no error; its gradient would do harm.
+    let error = decoded.f_clamp(-128.0, 127.0)?.f_sub(samples)?.f_square()?;
+    let planes = error.f_split_with_sizes([64, 32], 1)?;
+    let pixels = (64 * samples.size()[2] * samples.size()[3]) as f64;
+    let mean = |x: &Tensor| x.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Float)?.f_mul_scalar(1.0 / pixels);
+    Ok([mean(&planes[0])?, mean(&planes[1])?])
 }

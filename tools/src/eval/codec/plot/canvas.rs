@@ -106,6 +106,19 @@ impl Canvas {
         text.chars().map(|c| metrics.advance_width(charmap.map(c).unwrap_or_default()).unwrap_or_default()).sum()
     }
 
+    /// Opaque pixels, row by row, from this corner on.
+    pub fn picture(&mut self, rgb: &image::RgbImage, (left, top): (u32, u32)) {
+        let width = self.pixels.width();
+        let pixels = self.pixels.pixels_mut();
+        for (x, y, pixel) in rgb.enumerate_pixels() {
+            let [red, green, blue] = pixel.0;
+            let at = ((top + y) * width + left + x) as usize;
+            if let (Some(target), true) = (pixels.get_mut(at), left + x < width) {
+                *target = tiny_skia::PremultipliedColorU8::from_rgba(red, green, blue, 255).unwrap_or(*target);
+            }
+        }
+    }
+
     pub fn write(&self, path: &Path) -> Result<()> {
         let rgb = self.pixels.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
         let picture = image::RgbImage::from_raw(self.pixels.width(), self.pixels.height(), rgb);

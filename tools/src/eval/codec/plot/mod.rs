@@ -1,7 +1,7 @@
 //! The curves as a picture: for every clip a panel of PSNR and, further down, one of SSIM, both over kbit/s.
 
 mod axis;
-mod canvas;
+pub mod canvas;
 
 use std::path::Path;
 

@@ -1,0 +1,27 @@
+//! Two pictures in a row, the second predicted from the first, from any bytes.
+
+#![no_main]
+
+use gst_torch_fuzz::Decoder;
+use gst_torch_fuzz::codec::stream::{Coding, Colour, Header, Subsampling};
+use gst_torch_fuzz::codec::symbols::Kind;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let [shape, high, low, data @ ..] = data else { return };
+    let subsampling = [Subsampling::Grey, Subsampling::Quarter, Subsampling::Half, Subsampling::Full];
+    let mut decoder = Decoder::new(Header {
+        coding: Coding::Residual,
+        model: [0; 16],
+        name: String::new(),
+        width: 1 + u16::from(shape & 7) * 7,
+        height: 1 + u16::from(shape >> 3 & 7) * 7,
+        subsampling: subsampling[usize::from(shape >> 6)],
+        colour: Colour::default(),
+        rate: (25, 1),
+        aspect: (1, 1),
+        slice_rows: 24,
+    });
+    let (first, second) = data.split_at(usize::from(u16::from_be_bytes([*high, *low])).min(data.len()));
+    decoder.decode(Kind::Intra, first);
+    decoder.decode(Kind::Inter, second);
+});

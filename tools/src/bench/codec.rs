@@ -1,0 +1,100 @@
+//! `gst-torch bench codec`: encoding and decoding through the elements, side by side with x264's, and with the codec's networks in
+//! a bare loop.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use gst_torch_models::codec::model::Model;
+use tch::{Kind, Tensor};
+
+use super::pipeline::Frames;
+use super::{Clock, Sample};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The clip whose frames are used.
+    clip: PathBuf,
+    #[arg(long, default_value_t = 640)]
+    width: i32,
+    #[arg(long, default_value_t = 360)]
+    height: i32,
+    /// Frames of a measurement.
+    #[arg(long, default_value_t = 150)]
+    frames: usize,
+    /// The best of so many rounds counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// quality of torchenc.
+    #[arg(long, default_value_t = 50.0)]
+    quality: f64,
+    #[arg(long, default_value = "codec-s")]
+    model: String,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let frames = Frames::read(&args.clip, args.width, args.height, args.frames)?;
+    let encoder =
+        format!("torchenc model-file={} quality={} key-int-max=250 late-policy=block", args.model, args.quality);
+    let peer = "x264enc tune=zerolatency speed-preset=medium pass=quant quantizer=30 threads=2";
+    let (ours, theirs) = (frames.through(&encoder, args.frames)?, frames.through(peer, args.frames)?);
+    let model = Model::open(&args.model, "cpu".parse()?, "auto".parse()?)?;
+    println!("{}x{}, {} frames, {}, {}\n", args.width, args.height, args.frames, model.name, model.precision);
+    let blocks = ((args.width as i64 + 15) / 16, (args.height as i64 + 15) / 16);
+    type Measure<'a> = Box<dyn Fn() -> Result<Sample> + 'a>;
+    let count = args.frames;
+    let rows: Vec<(&str, Measure)> = vec![
+        ("encoding networks, bare libtorch", Box::new(|| bare(&model, blocks, count, true))),
+        ("torchenc", Box::new(|| frames.time(&encoder, 1, count))),
+        ("x264enc medium zerolatency", Box::new(|| frames.time(peer, 1, count))),
+        ("decoding network, bare libtorch", Box::new(|| bare(&model, blocks, count, false))),
+        ("torchdec", Box::new(|| ours.time("torchdec", 1, count))),
+        ("avdec_h264", Box::new(|| theirs.time("avdec_h264", 1, count))),
+    ];
+    let mut best: Vec<Option<Sample>> = vec![None; rows.len()];
+    for _ in 0..args.rounds {
+        for ((name, measure), best) in rows.iter().zip(&mut best) {
+            let sample = measure().with_context(|| name.to_string())?;
+            if best.is_none_or(|b| sample.seconds < b.seconds) {
+                *best = Some(sample);
+            }
+        }
+    }
+    println!("{:36}{:>10}{:>10}{:>12}", "", "frames/s", "core ms", "of bare");
+    for (index, ((name, _), sample)) in rows.iter().zip(&best).enumerate() {
+        let sample = sample.context("there was a round")?;
+        let bare = best[index / 3 * 3].context("there was a round")?;
+        let rate = count as f64 / sample.seconds;
+        println!(
+            "{name:36}{rate:>10.1}{:>10.2}{:>12.2}",
+            sample.cpu / count as f64 * 1e3,
+            bare.seconds / sample.seconds
+        );
+    }
+    Ok(())
+}
+
+/// The networks of an inter picture, on nothing, with all cores and nothing around them.
+fn bare(model: &Model, (columns, rows): (i64, i64), count: usize, encoding: bool) -> Result<Sample> {
+    let (network, kind) = (model.network(), model.kind());
+    let once = move |times: usize| -> Result<(), tch::TchError> {
+        let _guard = tch::no_grad_guard();
+        let map =
+            |channels: i64| Tensor::f_zeros([1, channels, rows * 2, columns * 2], (Kind::Float, tch::Device::Cpu));
+        let (samples, index) = (map(96)?, map(1)?.f_add_scalar(70.0)?);
+        for _ in 0..times {
+            let steps = network.inter.steps(&index)?;
+            if encoding {
+                let _ = network.inter.analyse(&samples, &samples, &index, &steps, kind)?;
+            }
+            let _ = network.inter.correct(&samples, &samples, &samples, &index, kind)?;
+        }
+        Ok(())
+    };
+    let timed = gst_torch_runtime::run_on(model.device, move || -> Result<Sample> {
+        once(3)?;
+        let clock = Clock::start()?;
+        once(count)?;
+        clock.stop()
+    });
+    timed.map_err(|reason| anyhow!(reason))?
+}
