@@ -30,6 +30,12 @@ pub fn open(name: &str) -> Result<ModelFile> {
         return ModelFile::built_in(model, networks);
     }
     let path = Path::new(name);
+    if path.extension().is_some_and(|e| e == "toml")
+        && let Ok(text) = std::fs::read_to_string(path)
+        && crate::codec::foreign::Card::parse(&text, path)?.is_some()
+    {
+        return Err(Error::bad_file(path, "an autoencoder, which torchenc and torchdec run"));
+    }
     if path.components().count() == 1 && path.extension().is_none() && !path.exists() {
         let names: Vec<_> = MODELS.iter().map(|m| m.name).collect();
         return Err(Error::BadWord {

@@ -116,6 +116,6 @@ impl Decoder {
             }
         }
         let torch = |e: TchError| Error::torch(&self.model.name, e.to_string());
-        Ok(reconstruct(&self.model, &self.network, &slices, &prediction, None).map_err(torch)?)
+        Ok(reconstruct(&self.model, &self.network, &slices, &prediction).map_err(torch)?)
     }
 }

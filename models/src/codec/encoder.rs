@@ -20,7 +20,8 @@ use super::symbols::{Block, CELL, CELLS, Kind, Mode, Symbols, Vector, predict_ve
 use super::tensors;
 use super::transform::{Sixteenths, block_step};
 
-/// Key frames are coded with a step index lower by this: everything is predicted from them.
+/// Key frames are coded with a step index lower by this: everything is predicted from them. Not those that follow a key
+/// frame, as from them nothing is, when all pictures are intra.
 pub const KEY_STEPS: u8 = 12;
 
 /// Bits of a picture unit besides its slices, about.
@@ -70,7 +71,6 @@ struct Draft {
     step: u8,
     blocks: Vec<Block>,
     prediction: Picture,
-    index: Tensor,
     soft: Vec<f32>,
 }
 
@@ -121,13 +121,13 @@ impl Encoder {
         let check = reference.as_ref().map(|picture| picture.checksum() as u16);
         let key = reference.is_none();
         let first = match request.rate {
-            Rate::Step(step) if key => step.saturating_sub(KEY_STEPS),
+            Rate::Step(step) if key && !self.after_key() => step.saturating_sub(KEY_STEPS),
             Rate::Step(step) => step,
             Rate::Bits { target, .. } => self.guess.step(key, target),
         };
         let mut draft = self.draft(canvas, reference, request, first).map_err(torch)?;
         let (slices, coded) = self.fit(&mut draft, request.rate).map_err(torch)?;
-        let decoded = reconstruct(&self.model, &self.network, &slices, &draft.prediction, Some(&draft.index));
+        let decoded = reconstruct(&self.model, &self.network, &slices, &draft.prediction);
         self.decoded = Some(decoded.map_err(torch)?);
         let detail = match (&mut self.detail, &self.decoded) {
             (Some(detail), Some(canvas)) => {
@@ -149,6 +149,10 @@ impl Encoder {
         };
         bytes.extend(unit.write());
         Ok(Coded { bytes, key, step: draft.step })
+    }
+
+    fn after_key(&self) -> bool {
+        self.symbols.first().is_some_and(|slice| slice.kind == Kind::Intra)
     }
 
     /// Rounds and codes the latents, with other steps where the bits turn out too many or too few.
@@ -173,15 +177,14 @@ impl Encoder {
                 self.coders = coders;
                 return Ok((slices, coded));
             }
-            self.change_step(draft, wanted)?;
+            self.change_step(draft, wanted);
         }
         unreachable!("the attempts are counted")
     }
 
     /// Latents for another step, as if the analysis network had not looked at it.
-    fn change_step(&self, draft: &mut Draft, step: u8) -> Result<(), TchError> {
+    fn change_step(&self, draft: &mut Draft, step: u8) {
         let tables = &self.model.tables[usize::from(draft.kind == Kind::Inter)];
-        let columns = self.header.blocks().0;
         for (block, soft) in draft.blocks.iter().zip(draft.soft.chunks_mut(CELLS * CELL)) {
             let old = tables.steps(block_step(draft.step, block.step));
             let new = tables.steps(block_step(step, block.step));
@@ -192,8 +195,6 @@ impl Encoder {
             }
         }
         draft.step = step;
-        draft.index = index_map(step, &draft.blocks, columns)?.f_to_device(self.model.device.torch())?;
-        Ok(())
     }
 
     fn stage(&self, kind: Kind) -> &Stage {
@@ -243,7 +244,7 @@ impl Encoder {
         let predicted = predicted(kind, &prediction, &samples)?;
         let steps = stage.steps(&index)?;
         let soft = stage.analyse(&samples, &predicted, &index, &steps, self.model.kind())?;
-        Ok(Draft { kind, step, blocks, prediction, index, soft: tensors::to_levels(&soft)? })
+        Ok(Draft { kind, step, blocks, prediction, soft: tensors::to_levels(&soft)? })
     }
 
     /// Symbols of each slice; blocks that turn out empty are skipped where the stream can say so.
@@ -257,6 +258,7 @@ impl Encoder {
             for index in 0..symbols.blocks.len() {
                 let block = symbols.blocks[index];
                 if block.mode == Mode::Skip {
+                    symbols.blocks[index].step = 0;
                     continue;
                 }
                 let soft = &draft.soft[(rows.start * columns + index) * block_len..][..block_len];
@@ -272,6 +274,7 @@ impl Encoder {
                     && block.vectors[0] == predict_vector(&symbols.blocks, columns, index)
                 {
                     symbols.blocks[index].mode = Mode::Skip;
+                    symbols.blocks[index].step = 0;
                 }
             }
             symbols
@@ -316,7 +319,6 @@ pub(super) fn reconstruct(
     network: &Network,
     slices: &[Symbols],
     prediction: &Picture,
-    index: Option<&Tensor>,
 ) -> Result<Picture, TchError> {
     let (columns, rows) = prediction.blocks();
     let kind = slices[0].kind;
@@ -342,10 +344,7 @@ pub(super) fn reconstruct(
     let levels: Vec<Tensor> =
         slices.iter().map(|s| tensors::of_levels(&s.levels, columns)).collect::<Result<_, _>>()?;
     let levels = Tensor::f_cat(&levels, 2)?.f_to_device(device)?;
-    let index = match index {
-        Some(index) => index.shallow_clone(),
-        None => index_map(slices[0].step, &blocks, columns)?.f_to_device(device)?,
-    };
+    let index = index_map(slices[0].step, &blocks, columns)?.f_to_device(device)?;
     let correction = stage.correct(&linear, &predicted, &levels, &index, model.kind())?;
     let mask: Vec<f32> = blocks.iter().map(|b| f32::from(u8::from(is_corrected(b)))).collect();
     let mask = Tensor::f_from_slice(&mask)?.f_view([1, 1, rows as i64, columns as i64])?.f_to_device(device)?;

@@ -25,7 +25,8 @@ pub fn frame(header: &Header, shift: usize) -> Frame {
             for (x, value) in plane.row_mut(y).iter_mut().enumerate() {
                 let (x, y) = ((x + shift) as f32, y as f32);
                 let wave = (x * 0.11).sin() * (y * 0.07 + index as f32).cos() * 60.0;
-                let texture = if (x as usize / 9 + y as usize / 11) % 3 == 0 { (x * 1.3).sin() * 12.0 } else { 0.0 };
+                let texture =
+                    if (x as usize / 9 + y as usize / 11).is_multiple_of(3) { (x * 1.3).sin() * 12.0 } else { 0.0 };
                 *value = (120.0 + if index == 0 { wave + texture } else { wave * 0.4 }) as u8;
             }
         }

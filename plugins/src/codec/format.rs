@@ -1,7 +1,7 @@
 //! Sequence headers as GStreamer's caps and video infos, and back.
 
 use gst::glib;
-use gst_torch_models::codec::model::Model;
+use gst_torch_models::codec::any::AnyModel as Model;
 use gst_torch_models::codec::stream::{self, Coding, Colour, Found, Header, SIDE_MAX, Subsampling};
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat};
 
@@ -29,7 +29,7 @@ pub fn header(info: &gst_video::VideoInfo, model: &Model) -> Result<Header, Stri
     };
     let rows = usize::from(height).div_ceil(16);
     let slices = usize::from(height).div_ceil(SLICE_LINES);
-    Ok(Header {
+    let header = Header {
         coding: Coding::Residual,
         model: model.identity,
         name: model.name.clone(),
@@ -40,7 +40,9 @@ pub fn header(info: &gst_video::VideoInfo, model: &Model) -> Result<Header, Stri
         rate: rate(info.fps()),
         aspect: aspect(info.par()),
         slice_rows: rows.div_ceil(slices) as u16,
-    })
+    };
+    // The model knows its coding, and may want another number of slices.
+    Ok(model.complete(header))
 }
 
 fn colour(info: &gst_video::VideoInfo) -> Colour {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gst_torch_models::codec::model::Model;
+use gst_torch_models::codec::any::AnyModel as Model;
 use gst_torch_runtime::Stats;
 
 #[derive(Default)]

@@ -98,9 +98,12 @@ fn golden(name: &str) -> PathBuf {
 /// must be decoded to the samples that their encoder had.
 #[test]
 fn golden_streams_decode_the_same_everywhere() {
-    for (name, subsampling) in
-        [("grey", Subsampling::Grey), ("420", Subsampling::Quarter), ("422", Subsampling::Half), ("444", Subsampling::Full)]
-    {
+    for (name, subsampling) in [
+        ("grey", Subsampling::Grey),
+        ("420", Subsampling::Quarter),
+        ("422", Subsampling::Half),
+        ("444", Subsampling::Full),
+    ] {
         let (stream, sum) = (golden(&format!("{name}.tvc")), golden(&format!("{name}.sha256")));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             let model = model("fp32");

@@ -49,7 +49,7 @@ impl Shape {
             rest = after;
             Ok(*word)
         };
-        let size = (0..rank).map(|_| Ok(u32::from_be_bytes(word()?).into())).collect::<Result<Vec<u32>, String>>()?;
+        let size = (0..rank).map(|_| Ok(u32::from_be_bytes(word()?))).collect::<Result<Vec<u32>, String>>()?;
         let count = size.iter().try_fold(1u64, |count, &side| count.checked_mul(side.into()));
         if !count.is_some_and(|count| (1..=area * DENSITY + SPARE).contains(&count)) {
             return Err(format!("an array of {size:?}"));

@@ -257,6 +257,8 @@ fn networks_that_do_not_fit_are_named() {
     let card = convolutional(folder.path(), 3, 4, 4, "[input]\ncolour = 'gray'");
     let error = open(&card).err().unwrap().to_string();
     assert!(error.contains("'m'"), "{error}");
+    let error = crate::builtin::open(card.to_str().unwrap()).err().unwrap().to_string();
+    assert!(error.contains("torchenc"), "{error}");
     std::fs::write(folder.path().join("dec.pt"), "no archive").unwrap();
     let card = folder.path().join("m.toml");
     std::fs::write(&card, std::fs::read_to_string(&card).unwrap().replace("gray", "rgb")).unwrap();

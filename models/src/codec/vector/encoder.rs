@@ -10,7 +10,7 @@ use super::network::Network;
 use super::{decoder, kept};
 use crate::codec::array;
 use crate::codec::canvas::Frame;
-use crate::codec::control::Guess;
+use crate::codec::control::{Guess, Rate};
 use crate::codec::detail::Detail;
 use crate::codec::encoder::{Coded, Request};
 use crate::codec::entropy::latents::Latents;
@@ -69,8 +69,8 @@ impl Encoder {
         if let Some(before) = &before {
             // Judged by the step that is asked for, or else the one that it will be about.
             let step = match request.rate {
-                super::super::control::Rate::Step(step) => step,
-                super::super::control::Rate::Bits { target, .. } => self.guess.step(false, target),
+                Rate::Step(step) => step,
+                Rate::Bits { target, .. } => self.guess.step(false, target),
             };
             hold(before, &mut source, &mut digits, NOISE * (f32::from(step) / NOISE_STEPS).exp2());
         }
