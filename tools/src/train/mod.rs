@@ -35,4 +35,4 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// libtorch's random generator belongs to the whole process: tests that draw from it take turns.
 #[cfg(test)]
-static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());
+pub(crate) static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());

@@ -215,6 +215,8 @@ mod tests {
     }
 
     fn eval(words: &[&str]) -> Result<()> {
+        // torchenc loads a model, whose variables are drawn at random before they are filled.
+        let _turn = crate::train::GENERATOR.lock();
         run(Command::try_parse_from([&["codec"], words].concat())?.args)
     }
 
