@@ -65,6 +65,9 @@ pub struct Encoder {
     detail: Option<Detail>,
 }
 
+/// Symbols and bytes of each slice, and the picture as it will be decoded.
+type Outcome = (Vec<Symbols>, Vec<Vec<u8>>, Picture);
+
 /// What a picture needs, besides its latents.
 struct Draft {
     kind: Kind,
@@ -126,9 +129,12 @@ impl Encoder {
             Rate::Bits { target, .. } => self.guess.step(key, target),
         };
         let mut draft = self.draft(canvas, reference, request, first).map_err(torch)?;
-        let (slices, coded) = self.fit(&mut draft, request.rate).map_err(torch)?;
-        let decoded = reconstruct(&self.model, &self.network, &slices, &draft.prediction);
-        self.decoded = Some(decoded.map_err(torch)?);
+        let (slices, coded, decoded) = match request.rate {
+            Rate::Step(_) => self.code_at_once(&draft),
+            Rate::Bits { .. } => self.fit(&mut draft, request.rate),
+        }
+        .map_err(torch)?;
+        self.decoded = Some(decoded);
         let detail = match (&mut self.detail, &self.decoded) {
             (Some(detail), Some(canvas)) => {
                 Some(detail.encode(frame, &mut Frame::of_canvas(canvas, &self.header), draft.step, key))
@@ -155,19 +161,29 @@ impl Encoder {
         self.symbols.first().is_some_and(|slice| slice.kind == Kind::Intra)
     }
 
+    /// Rounds the latents, and codes them while the networks make of them what the decoder will have.
+    fn code_at_once(&mut self, draft: &Draft) -> Result<Outcome, TchError> {
+        let slices = self.quantise(draft);
+        let key = draft.kind == Kind::Intra;
+        let Encoder { model, network, coders, .. } = self;
+        let (coded, decoded) = std::thread::scope(|scope| {
+            let coding = scope.spawn(|| code(coders, &slices, key));
+            let decoded = reconstruct(model, network, &slices, &draft.prediction);
+            (coding.join().map_err(|_| TchError::Torch("the entropy coder panicked".into())), decoded)
+        });
+        let (coded, decoded) = (coded??, decoded?);
+        self.guess.learn(key, draft.step, bits(&coded));
+        Ok((slices, coded, decoded))
+    }
+
     /// Rounds and codes the latents, with other steps where the bits turn out too many or too few.
-    fn fit(&mut self, draft: &mut Draft, rate: Rate) -> Result<(Vec<Symbols>, Vec<Vec<u8>>), TchError> {
-        if draft.kind == Kind::Intra {
-            self.coders.iter_mut().for_each(Coder::reset);
-        }
+    fn fit(&mut self, draft: &mut Draft, rate: Rate) -> Result<Outcome, TchError> {
         let key = draft.kind == Kind::Intra;
         for attempt in 1.. {
             let slices = self.quantise(draft);
             let mut coders = self.coders.clone();
-            let coded = coders.iter_mut().zip(&slices).map(|(coder, slice)| coder.encode(slice));
-            // What breaks the rules of symbols would be a defect of this encoder.
-            let coded: Vec<_> = coded.collect::<Result<_, String>>().map_err(TchError::Torch)?;
-            let bits = coded.iter().map(|bytes| bytes.len() as u32 * 8).sum::<u32>() + UNIT_BITS;
+            let coded = code(&mut coders, &slices, key)?;
+            let bits = bits(&coded);
             self.guess.learn(key, draft.step, bits);
             let wanted = match rate {
                 Rate::Bits { target, least, most } if !(least..=most).contains(&bits) => self.guess.step(key, target),
@@ -175,7 +191,8 @@ impl Encoder {
             };
             if wanted == draft.step || attempt == ATTEMPTS {
                 self.coders = coders;
-                return Ok((slices, coded));
+                let decoded = reconstruct(&self.model, &self.network, &slices, &draft.prediction)?;
+                return Ok((slices, coded, decoded));
             }
             self.change_step(draft, wanted);
         }
@@ -281,6 +298,20 @@ impl Encoder {
         };
         self.header.slices().map(slice).collect()
     }
+}
+
+/// Bytes of each slice.
+fn code(coders: &mut [Coder], slices: &[Symbols], key: bool) -> Result<Vec<Vec<u8>>, TchError> {
+    if key {
+        coders.iter_mut().for_each(Coder::reset);
+    }
+    let coded = coders.iter_mut().zip(slices).map(|(coder, slice)| coder.encode(slice));
+    // What breaks the rules of symbols would be a defect of this encoder.
+    coded.collect::<Result<_, String>>().map_err(TchError::Torch)
+}
+
+fn bits(coded: &[Vec<u8>]) -> u32 {
+    coded.iter().map(|bytes| bytes.len() as u32 * 8).sum::<u32>() + UNIT_BITS
 }
 
 /// Puts the prediction of a slice, the `rows` of blocks, in place.

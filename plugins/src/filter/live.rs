@@ -53,10 +53,12 @@ impl Latency {
 
     /// Whether the pipeline should ask again.
     pub fn is_stale(&self, stats: &Stats) -> bool {
-        let (Some((told, when)), Some(now)) = (self.told, stats.percentile(0.99)) else { return false };
+        // Asked at every frame: the percentile, which sorts, comes last.
+        let Some((told, _)) = self.told.filter(|(_, when)| when.elapsed() >= MIN_INTERVAL) else { return false };
+        let Some(now) = stats.percentile(0.99) else { return false };
         let grown = now > told + MIN_CHANGE.max(told / 5);
         let shrunk = now + MIN_CHANGE < told / 2;
-        (grown || shrunk) && when.elapsed() >= MIN_INTERVAL
+        grown || shrunk
     }
 }
 
