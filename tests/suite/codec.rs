@@ -267,3 +267,14 @@ fn memory_stays_flat() {
     // Other tests run in this process at the same time.
     assert!(after < before + (200 << 20), "{before} bytes, then {after}");
 }
+
+#[test]
+fn the_vector_quantised_model_runs_in_the_same_elements() {
+    let line = "videotestsrc num-buffers=5 pattern=ball ! video/x-raw,width=96,height=64 \
+                ! torchenc model-file=codec-vq key-int-max=3 ! torchparse ! torchdec ! appsink name=out sync=false";
+    let pieces = collect(line);
+    assert_eq!(pieces.len(), 5);
+    assert!(pieces.iter().all(|piece| !piece.corrupted), "a picture was concealed");
+    let luma = &pieces[4].bytes[..96 * 64];
+    assert!(luma.iter().any(|v| *v > 180) && luma.iter().any(|v| *v < 40), "the white ball on black is gone");
+}
