@@ -16,7 +16,7 @@ use super::network::{Network, Stage, step_size};
 use super::picture::Picture;
 use super::quantise;
 use super::stream::{Header, PictureUnit};
-use super::symbols::{Block, CELL, CELLS, Kind, Mode, Symbols, Vector, predict_vector};
+use super::symbols::{Block, CELL, CELLS, Kind, Mode, Symbols, predict_vector};
 use super::tensors;
 use super::transform::{Sixteenths, block_step};
 
@@ -366,7 +366,7 @@ pub(super) fn reconstruct(
     let mut out = Picture::grey(columns, rows);
     residual.add_to(prediction, None, &mut out);
     let blocks: Vec<Block> = slices.iter().flat_map(|s| s.blocks.iter().copied()).collect();
-    if !blocks.iter().any(is_corrected) {
+    if !blocks.iter().any(Block::is_corrected) {
         return Ok(out);
     }
     let device = model.device.torch();
@@ -377,15 +377,10 @@ pub(super) fn reconstruct(
     let levels = Tensor::f_cat(&levels, 2)?.f_to_device(device)?;
     let index = index_map(slices[0].step, &blocks, columns)?.f_to_device(device)?;
     let correction = stage.correct(&linear, &predicted, &levels, &index, model.kind())?;
-    let mask: Vec<f32> = blocks.iter().map(|b| f32::from(u8::from(is_corrected(b)))).collect();
+    let mask: Vec<f32> = blocks.iter().map(|b| f32::from(u8::from(b.is_corrected()))).collect();
     let mask = Tensor::f_from_slice(&mask)?.f_view([1, 1, rows as i64, columns as i64])?.f_to_device(device)?;
     let mask = mask.f_upsample_nearest2d([rows as i64 * 2, columns as i64 * 2], None, None)?;
     let correction = tensors::to_planes(&correction.f_to_kind(Type::Float)?.f_mul(&mask)?)?;
     residual.add_to(prediction, Some(&correction), &mut out);
     Ok(out)
-}
-
-/// What did not move and is not coded stays as it is.
-fn is_corrected(block: &Block) -> bool {
-    block.mode != Mode::Skip || block.vectors[0] != Vector::default()
 }

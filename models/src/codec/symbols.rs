@@ -51,6 +51,13 @@ pub struct Block {
     pub step: i8,
 }
 
+impl Block {
+    /// Whether the synthesis network corrects it: what did not move and is not coded stays as it is.
+    pub fn is_corrected(&self) -> bool {
+        self.mode != Mode::Skip || self.vectors[0] != Vector::default()
+    }
+}
+
 /// A picture, or a horizontal slice of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Symbols {

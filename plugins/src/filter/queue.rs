@@ -1,7 +1,7 @@
 //! Frames and events between the thread that brings them and the thread that pushes them on, in order.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Why a wait ended without what was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl<T> Queue<T> {
             if let Some(result) = ready(&mut state) {
                 return Ok(result);
             }
-            state = self.changed.wait(state).unwrap();
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

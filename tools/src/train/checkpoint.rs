@@ -56,6 +56,15 @@ pub fn load(folder: &Path, tensors: &[(String, Tensor)]) -> Result<Option<Progre
     Ok(Some(progress))
 }
 
+/// [`load`], for a run that is to go on: an error where there is no checkpoint, or one of a run with another setting.
+pub fn resume(folder: &Path, tensors: &[(String, Tensor)], setting: &str) -> Result<Progress> {
+    let saved = load(folder, tensors)?.with_context(|| format!("{} has no checkpoint to resume", folder.display()))?;
+    let was = &saved.setting;
+    ensure!(was == setting, "the checkpoint is of another run\n  was: {was}\n  is:  {setting}");
+    println!("resuming after step {}, {:.1} minutes", saved.step, saved.seconds / 60.0);
+    Ok(saved)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

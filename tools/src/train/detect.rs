@@ -125,11 +125,7 @@ impl<'a> Run<'a> {
     }
 
     fn resume(&mut self) -> Result<()> {
-        let saved = checkpoint::load(&self.args.out, &self.state())?;
-        let saved = saved.with_context(|| format!("{} has no checkpoint to resume", self.args.out.display()))?;
-        let (was, is) = (&saved.setting, &self.progress.setting);
-        ensure!(was == is, "the checkpoint is of another run\n  was: {was}\n  is:  {is}");
-        println!("resuming after epoch {}, {:.1} minutes", saved.epoch, saved.seconds / 60.0);
+        let saved = checkpoint::resume(&self.args.out, &self.state(), &self.progress.setting)?;
         self.optimiser.set_steps(saved.optimiser_steps);
         self.progress = saved;
         Ok(())

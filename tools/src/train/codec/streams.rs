@@ -6,7 +6,7 @@ use gst_torch_models::codec::motion::{self, Reference, Settings};
 use gst_torch_models::codec::network::{Network, Stage, step_size};
 use gst_torch_models::codec::picture::Picture;
 use gst_torch_models::codec::rate::RateModel;
-use gst_torch_models::codec::symbols::{Block, CELLS, Mode, Vector};
+use gst_torch_models::codec::symbols::{Block, CELLS, Mode};
 use gst_torch_models::codec::tensors;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -151,7 +151,7 @@ fn batch(streams: &mut [Stream], indices: &[i64]) -> Result<Batch> {
         let mut prediction = Picture::grey(columns, rows);
         motion::compensate(&reference, &field.blocks, columns, 0, &mut prediction);
         coded.extend(mask(&field.blocks, columns, |b| b.mode != Mode::Skip));
-        corrected.extend(mask(&field.blocks, columns, is_corrected));
+        corrected.extend(mask(&field.blocks, columns, Block::is_corrected));
         stream.blocks = Some(field.blocks);
         pictures.push(picture);
         predictions.push(prediction);
@@ -168,11 +168,6 @@ fn batch(streams: &mut [Stream], indices: &[i64]) -> Result<Batch> {
         corrected: Some(plane(&corrected)?),
         samples,
     })
-}
-
-/// What did not move and is not coded stays as it is.
-fn is_corrected(block: &Block) -> bool {
-    block.mode != Mode::Skip || block.vectors[0] != Vector::default()
 }
 
 /// One number a cell, 1 in blocks for which `holds`.
