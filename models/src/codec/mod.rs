@@ -16,6 +16,7 @@ pub mod network;
 pub mod picture;
 pub mod quantise;
 pub mod rate;
+pub mod still;
 pub mod stream;
 pub mod symbols;
 pub mod tensors;
