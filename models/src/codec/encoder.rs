@@ -288,12 +288,14 @@ impl Encoder {
                     symbols.blocks[index].step = 0;
                     continue;
                 }
-                let soft = &draft.soft[(rows.start * columns + index) * block_len..][..block_len];
+                let place = rows.start * columns + index;
+                let soft = &draft.soft[place * block_len..][..block_len];
                 for cell in 0..CELLS {
                     let soft = &soft[cell * CELL..][..CELL];
                     let levels: &mut [i16; CELL] =
                         symbols.cell_mut(index, cell).try_into().expect("a cell has CELL latents");
-                    quantise::cell(soft, draft.kind == Kind::Inter, colour, levels);
+                    let sizes = quantise::sizes(&draft.soft, columns, place, cell);
+                    quantise::cell(soft, &sizes, draft.kind == Kind::Inter, colour, levels);
                 }
                 let empty = symbols.levels[index * block_len..][..block_len].iter().all(|l| *l == 0);
                 if empty

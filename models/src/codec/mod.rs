@@ -10,6 +10,7 @@ pub mod detail;
 pub mod encoder;
 pub mod entropy;
 pub mod foreign;
+pub mod grow;
 pub mod model;
 pub mod motion;
 pub mod network;

@@ -55,25 +55,30 @@ pub fn median(pictures: &[Picture]) -> Option<Picture> {
     Some(still)
 }
 
-/// The share of 16x16 blocks of luma that the still is nearer to than their own mean is: high where the camera stands still.
+/// Levels that the samples of a block differ from their mean at least, on average, for the block to have structure.
+const STRUCTURE: i32 = 4;
+
+/// Of the 16x16 blocks of luma that have structure, the share that the still is nearer to than their own mean is: high where
+/// the camera stands still. Zero where nothing has structure.
 pub fn share(still: &Picture, picture: &Picture) -> f64 {
     let (columns, rows) = picture.blocks();
-    let [now, then] = [&picture.planes[0], &still.planes[0]];
-    let mut near = 0;
+    let (mut structured, mut near) = (0, 0);
     for block in 0..columns * rows {
         let (x, y) = (block % columns * 16, block / columns * 16);
-        let samples = |plane: &'_ Plane| -> Vec<i32> {
-            (0..16)
-                .flat_map(|row| plane.row(y + row)[x..x + 16].iter().map(|s| i32::from(*s)).collect::<Vec<_>>())
-                .collect()
+        let samples = |picture: &Picture| -> Vec<i32> {
+            let rows = (y..y + 16).map(|row| &picture.planes[0].row(row)[x..x + 16]);
+            rows.flatten().map(|sample| i32::from(*sample)).collect()
         };
-        let (a, b) = (samples(now), samples(then));
-        let mean = a.iter().sum::<i32>() / 256;
-        let distance =
-            |other: &dyn Fn(usize) -> i32| -> i32 { a.iter().enumerate().map(|(i, v)| (v - other(i)).abs()).sum() };
-        near += usize::from(distance(&|i| b[i]) <= distance(&|_| mean));
+        let (now, then) = (samples(picture), samples(still));
+        let mean = now.iter().sum::<i32>() / 256;
+        let to_mean: i32 = now.iter().map(|sample| (sample - mean).abs()).sum();
+        let to_still: i32 = now.iter().zip(&then).map(|(a, b)| (a - b).abs()).sum();
+        if to_mean >= STRUCTURE * 256 {
+            structured += 1;
+            near += u32::from(to_still * 2 <= to_mean);
+        }
     }
-    near as f64 / (columns * rows).max(1) as f64
+    f64::from(near) / f64::from(structured.max(1))
 }
 
 #[cfg(test)]
@@ -127,7 +132,8 @@ mod tests {
             *sample = (at * 7 % 251) as u8;
         }
         let mut picture = still.clone();
-        (0..16).for_each(|row| picture.planes[0].row_mut(row)[..16].fill(40));
+        (0..16).for_each(|row| picture.planes[0].row_mut(row)[..16].reverse());
         assert_eq!((share(&still, &still), share(&still, &picture)), (1.0, 0.5));
+        assert_eq!(share(&still, &Picture::grey(2, 1)), 0.0, "nothing has structure");
     }
 }

@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use gst_torch_models::codec::model;
 use gst_torch_models::codec::network::{Config, Network, Stage as Half};
 use gst_torch_models::codec::rate::RateModel;
 use gst_torch_models::codec::tensors;
+use gst_torch_models::codec::{grow, model};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -111,13 +111,13 @@ impl Nets {
         Ok(Nets { store, network, rates })
     }
 
-    /// Takes the weights of a model; what serves training alone may be missing, and a prior is not asked for.
+    /// Takes the weights of a model, which may be a smaller one; what serves training alone may be missing, and a prior is not asked for.
     fn load(&mut self, name: &str) -> Result<()> {
         let bytes = match name.strip_suffix(".safetensors") {
             Some(_) => std::fs::read(name).with_context(|| name.to_string())?,
             None => model::find(name)?.1,
         };
-        model::fill(&mut self.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))
+        grow::fill(&mut self.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))
     }
 
     fn stage(&self, stage: Stage) -> (&Half, &RateModel) {

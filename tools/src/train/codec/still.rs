@@ -14,8 +14,8 @@ use crate::media::Yuv;
 
 /// Every so many frames are looked at: those between are alike.
 const SPACING: usize = 4;
-/// The share of blocks in which the still must be near, for the camera to count as standing still.
-const SHARE: f64 = 0.6;
+/// The share of blocks with structure that the still must be near to, for the camera to count as standing still.
+const SHARE: f64 = 0.5;
 
 /// What the camera always sees; `None` where it moves, or where the footage has frames of several sizes.
 pub fn find(footage: &Footage) -> Option<Yuv> {
@@ -29,7 +29,7 @@ pub fn find(footage: &Footage) -> Option<Yuv> {
     let share = pictures.iter().map(|picture| still::share(&median, picture)).sum::<f64>() / pictures.len() as f64;
     let found = share >= SHARE;
     println!(
-        "the camera {}: a still is near in {:.0} % of the blocks",
+        "the camera {}: what it always sees is near to {:.0} % of the blocks that have structure",
         if found { "does not move" } else { "moves" },
         share * 100.0
     );
