@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::detect::network::{Config as DetectConfig, DetectNet};
+use crate::interpolate::network::{Config as FusionConfig, Fusion};
 
 macro_rules! built_in {
     ($name:literal) => {
@@ -57,6 +58,14 @@ pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Ar
                 Ok(Box::new(move |x| net.forward_t(x, false)))
             })
         }
+        "interpolate" => {
+            let config = FusionConfig::deserialize(config.clone()).map_err(|e| format!("[config]: {}", e.message()))?;
+            let config = config.checked()?;
+            Box::new(move |vs| {
+                let net = Fusion::new(vs, config).map_err(|e| e.to_string())?;
+                Ok(Box::new(move |x| Ok(vec![net.forward(x)?])))
+            })
+        }
         "codec" => {
             let config =
                 config.clone().try_into().map_err(|e: toml::de::Error| format!("[config]: {}", e.message()))?;
@@ -69,7 +78,7 @@ pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Ar
             crate::codec::vector::read(&config.checked()?, &weights)?;
             return Ok(Arc::new(RunElsewhere { by: "torchenc and torchdec", bytes: weights.len() as u64 }));
         }
-        _ => return Err(format!("network = \"{name}\" is not known; known: detect, codec, codec-vector")),
+        _ => return Err(format!("network = \"{name}\" is not known; known: detect, interpolate, codec, codec-vector")),
     };
     let network = Traced { build, weights, archives: Mutex::default() };
     drop(network.instantiate()?); // a bad file is told when it is named, not when it first runs

@@ -8,6 +8,7 @@ mod checkpoint;
 mod codec;
 pub mod dataset;
 mod detect;
+mod interpolate;
 pub mod score;
 
 use clap::Subcommand;
@@ -24,12 +25,15 @@ enum Task {
     Detect(detect::Args),
     /// The autoencoder codec, from videos and pictures.
     Codec(codec::Args),
+    /// The network that fuses two pictures into one between them, from videos.
+    Interpolate(interpolate::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
         Task::Codec(args) => codec::run(args),
+        Task::Interpolate(args) => interpolate::run(args),
     }
 }
 

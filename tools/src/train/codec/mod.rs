@@ -2,7 +2,7 @@
 
 mod args;
 mod card;
-mod footage;
+pub(super) mod footage;
 mod objective;
 mod prior;
 mod streams;
@@ -354,7 +354,7 @@ fn index_planes(indices: &[i64], samples: &Tensor) -> Result<Tensor> {
 }
 
 /// Linear warm-up, then half a cosine down to a fiftieth.
-fn schedule(done: f64) -> f64 {
+pub(super) fn schedule(done: f64) -> f64 {
     if done < WARM_UP {
         return (done / WARM_UP).max(0.02);
     }
