@@ -2,6 +2,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::motion::{self, Field};
 use super::network::{INPUTS, SOURCES};
 use crate::codec::picture::{Picture, Plane};
 
@@ -14,13 +15,16 @@ pub const SAMPLES: usize = CELL * CELL + 2 * CHROMA;
 /// Samples are stored as 256ths: bf16 holds these exactly.
 const UNIT: f32 = 1.0 / 256.0;
 
-/// The input of the network for a picture to be made, `(1, 97, h, w)`, channels last in memory: the moved pictures, the
-/// pictures themselves, and the time. All are of the same size. `kind` is a floating one.
+/// Vectors are in 64ths of a quarter sample (16 samples are 1), and within plus and minus this.
+const FAR: f32 = 8.0;
+
+/// The input of the network for a picture to be made, `(1, 99, h, w)`, channels last in memory: the moved pictures, the
+/// pictures themselves, the vectors along which they were moved, and the time. `kind` is a floating one.
 ///
 /// # Errors
 /// When libtorch cannot make the tensor.
-pub fn input(sources: [&Picture; SOURCES], time: f32, kind: Kind) -> Result<Tensor, TchError> {
-    tensor(&sources, Some(time), kind)
+pub fn input(sources: [&Picture; SOURCES], field: &Field, time: f32, kind: Kind) -> Result<Tensor, TchError> {
+    tensor(&sources, Some((field, time)), kind)
 }
 
 /// One picture likewise, `(1, 24, h, w)`.
@@ -31,15 +35,15 @@ pub fn of_picture(picture: &Picture, kind: Kind) -> Result<Tensor, TchError> {
     tensor(&[picture], None, kind)
 }
 
-fn tensor(pictures: &[&Picture], time: Option<f32>, kind: Kind) -> Result<Tensor, TchError> {
+fn tensor(pictures: &[&Picture], motion: Option<(&Field, f32)>, kind: Kind) -> Result<Tensor, TchError> {
     let luma = &pictures[0].planes[0];
-    let channels = pictures.len() * SAMPLES + usize::from(time.is_some());
+    let channels = pictures.len() * SAMPLES + if motion.is_some() { 3 } else { 0 };
     let size = [1, (luma.height / CELL) as i64, (luma.width / CELL) as i64, channels as i64];
     let values = if kind == Kind::BFloat16 {
-        let values = gather(pictures, time.map(bf16), |sample| bf16(f32::from(sample) * UNIT));
+        let values = gather(pictures, motion, bf16);
         Tensor::f_from_data_size(bytemuck::cast_slice(&values), &size, kind)?
     } else {
-        let values = gather(pictures, time, |sample| f32::from(sample) * UNIT);
+        let values = gather(pictures, motion, |value| value);
         Tensor::f_from_data_size(bytemuck::cast_slice(&values), &size, Kind::Float)?.f_to_kind(kind)?
     };
     values.f_permute([0, 3, 1, 2])
@@ -50,13 +54,18 @@ fn bf16(value: f32) -> u16 {
     ((value.to_bits() + 0x8000) >> 16) as u16
 }
 
-/// Cell by cell the samples of all pictures, and the time.
-fn gather<T: Copy + Default>(pictures: &[&Picture], time: Option<T>, number: impl Fn(u8) -> T) -> Vec<T> {
+/// Cell by cell the samples of all pictures, the motion and the time.
+fn gather<T: Copy + Default>(
+    pictures: &[&Picture],
+    motion: Option<(&Field, f32)>,
+    number: impl Fn(f32) -> T,
+) -> Vec<T> {
     let mut table = [T::default(); 256];
-    (0..).zip(&mut table).for_each(|(sample, entry)| *entry = number(sample));
+    (0u8..).zip(&mut table).for_each(|(sample, entry)| *entry = number(f32::from(sample) * UNIT));
     let luma = &pictures[0].planes[0];
     let (columns, rows) = (luma.width / CELL, luma.height / CELL);
-    let channels = pictures.len() * SAMPLES + usize::from(time.is_some());
+    let others = pictures.len() * SAMPLES;
+    let channels = others + if motion.is_some() { 3 } else { 0 };
     let mut values = vec![T::default(); columns * rows * channels];
     for (row, line) in values.chunks_exact_mut(columns * channels).enumerate() {
         for (picture, first) in pictures.iter().zip((0..).step_by(SAMPLES)) {
@@ -65,8 +74,13 @@ fn gather<T: Copy + Default>(pictures: &[&Picture], time: Option<T>, number: imp
                 scatter::<{ CELL / 2 }, T>(plane, row, &mut line[first..], channels, &table);
             }
         }
-        if let Some(time) = time {
-            line.iter_mut().skip(channels - 1).step_by(channels).for_each(|value| *value = time);
+        if let Some((field, time)) = motion {
+            let (time, across) = (number(time), motion::CELL / CELL);
+            for (column, cell) in line.chunks_exact_mut(channels).enumerate() {
+                let vector = field.vectors[row / across * field.columns + column / across];
+                let part = |component: i16| number((f32::from(component) / 64.0).clamp(-FAR, FAR));
+                cell[others..].copy_from_slice(&[part(vector.x), part(vector.y), time]);
+            }
         }
     }
     values
@@ -117,4 +131,4 @@ pub fn to_picture(cells: &Tensor) -> Result<Picture, TchError> {
 }
 
 /// What the input has in channels is what the network expects.
-const _: () = assert!(INPUTS == SOURCES * SAMPLES + 1);
+const _: () = assert!(INPUTS == SOURCES * SAMPLES + 3);

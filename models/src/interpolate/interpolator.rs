@@ -10,6 +10,12 @@ use super::still::Still;
 use super::{cells, warp};
 use crate::codec::picture::Picture;
 
+/// Percent of what is to be seen in a picture that stay unmatched in another scene. Fast motion of real footage was seen to
+/// leave 63, and cuts 110.
+const UNMATCHED: u64 = 85;
+/// Mean differences of so many levels are never a cut.
+const NEGLIGIBLE: u64 = 4;
+
 /// What became of two pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
@@ -45,14 +51,14 @@ impl Interpolator {
     /// When the network fails.
     pub fn make(&self, before: &Still, after: &Still, time: f32) -> Result<Made> {
         let field = motion::estimate(before, after, time);
-        if is_cut(&field, before) {
+        if is_cut(&field, before, after) {
             return Ok(Made::Cut);
         }
         let [first, second] = warp::warp(before, after, &field, time);
         let sources: [&Picture; SOURCES] = [&first, &second, &before.picture, &after.picture];
         let torch = |e: tch::TchError| Error::torch(&self.model, e.to_string());
         let device = self.engine.device().torch();
-        let input = cells::input(sources, time, self.engine.input_kind())
+        let input = cells::input(sources, &field, time, self.engine.input_kind())
             .and_then(|input| input.f_to_device(device))
             .map_err(torch)?;
         let outputs = self.engine.submit(input, Batching::default()).wait()?;
@@ -64,6 +70,11 @@ impl Interpolator {
     }
 }
 
-fn is_cut(_field: &Field, _before: &Still) -> bool {
-    false
+/// Whether even the best vectors match about as badly as if pictures were matched with their own mean.
+fn is_cut(field: &Field, before: &Still, after: &Still) -> bool {
+    // Windows overlap by half each way, so that all of the picture is in four of them.
+    let left = field.errors.iter().map(|&error| u64::from(error)).sum::<u64>() / 4;
+    let there = before.activity.max(after.activity);
+    let samples = (before.picture.planes[0].data.len()) as u64;
+    left > samples * NEGLIGIBLE && left * 100 > there * UNMATCHED
 }

@@ -25,11 +25,15 @@ const RANGE: i32 = 10;
 /// most that one neighbour may cost, so that objects can move against each other.
 const SMOOTHNESS: i32 = 48;
 const APART_MAX: i32 = 8;
+/// What it costs to move at all: noise is better averaged where it stands than matched.
+const MOTION: i32 = 64;
 /// How often all blocks of a level are visited.
 const PASSES: usize = 2;
 const STEPS: usize = 6;
 /// Blocks that differ by less are not matched between samples: a mean difference of half a level.
 const MATCHED: u32 = 128;
+/// What a step between samples costs.
+const FRACTION: u32 = 16;
 
 /// A vector for each block of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +148,7 @@ impl<'a> Search<'a> {
             let distance = i32::from((vector.x - other.x).abs()) + i32::from((vector.y - other.y).abs());
             apart += distance.min(APART_MAX);
         }
-        apart * SMOOTHNESS
+        apart * SMOOTHNESS + i32::from(vector != Whole::default()) * MOTION
     }
 
     /// The blocks left, right, above and below.
@@ -238,7 +242,7 @@ fn refine(search: &Search, index: usize, after: &Still) -> (Vector, u32) {
         let from = best.1;
         for (x, y) in [(-step, 0), (step, 0), (0, -step), (0, step)] {
             let vector = Vector { x: from.x + x, y: from.y + y };
-            let found = difference(vector);
+            let found = difference(vector) + FRACTION;
             if found < best.0 {
                 best = (found, vector);
             }

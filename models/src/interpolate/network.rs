@@ -4,8 +4,9 @@
 //! sources to believe, and adds what neither shows; but it does not estimate flow, which block matching has done, and so
 //! is a hundred times smaller. All of it runs at a quarter of the resolution (pixel-unshuffle), as dense 3x3 convolutions.
 //!
-//! Input `(N, 97, h, w)`: four pictures of 24 channels and the time. A picture is [`super::cells`] of 4x4 luma samples and the 2x2 of U
-//! and of V that go with them, in 256ths (exact in bf16): the first and the second moved to that time, then both as they are.
+//! Input `(N, 99, h, w)`: four pictures of 24 channels, the motion across and down, and the time. A picture is [`super::cells`] of 4x4 luma samples and the 2x2 of U
+//! and of V that go with them, in 256ths (exact in bf16): the first and the second moved to that time, then both as they are. Where things hardly move
+//! they may well not move evenly, and pictures as they are come nearest; so the network is told how they move.
 //! Output `(N, 24, h, w)`: the picture at that time, likewise, in fp32, neither rounded nor clamped.
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use super::cells::{CELL, CHROMA, SAMPLES};
 /// Pictures that are fused.
 pub const SOURCES: usize = 4;
 /// Channels of the input.
-pub const INPUTS: usize = SOURCES * SAMPLES + 1;
+pub const INPUTS: usize = SOURCES * SAMPLES + 3;
 /// Gates of a cell: one a luma sample, and one for each place of U and V.
 const GATES: i64 = (CELL * CELL + CHROMA) as i64;
 /// The logit that pictures which were not moved begin with: next to nothing of them.
@@ -89,7 +90,7 @@ impl Fusion {
     /// See the module.
     ///
     /// # Errors
-    /// When the input does not have 97 channels.
+    /// When the input does not have 99 channels.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
         let mut x = convolve(&self.first, input)?.f_relu()?;
         for [a, b] in &self.blocks {

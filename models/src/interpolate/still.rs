@@ -1,5 +1,7 @@
 //! A picture, made ready to be matched and moved: once for each picture, however many are made from it.
 
+use crate::codec::motion::interpolate::Area;
+use crate::codec::motion::measure::sad;
 use crate::codec::motion::{Padded, Reference};
 use crate::codec::picture::{Picture, Plane};
 
@@ -10,6 +12,7 @@ const SMALLEST: usize = 16;
 /// Samples repeated around a level, and how far out of it a block may begin, besides its own size.
 const PADDING: usize = 32;
 const MARGIN: i32 = 8;
+const BLOCK: usize = 16;
 
 /// A picture of whole 16x16 blocks with its pyramid.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct Still {
     pub(super) reference: Reference,
     /// Luma at full resolution, then each half of the one before.
     pub(super) levels: Vec<Padded>,
+    /// How much there is to be seen: sum of absolute differences of luma to the means of blocks.
+    pub(super) activity: u64,
 }
 
 impl Still {
@@ -29,13 +34,26 @@ impl Still {
             levels.push(Padded::new(&half, PADDING, MARGIN));
             half = halved(&half);
         }
-        Still { reference: Reference::new(&picture), picture, levels }
+        Still { reference: Reference::new(&picture), activity: activity(&picture.planes[0]), picture, levels }
     }
 
     /// Blocks of 16x16 across and down.
     pub fn blocks(&self) -> (usize, usize) {
         self.picture.blocks()
     }
+}
+
+fn activity(luma: &Plane) -> u64 {
+    let mut sum = 0;
+    for y in (0..luma.height).step_by(BLOCK) {
+        for x in (0..luma.width).step_by(BLOCK) {
+            let block = Area { data: &luma.data[y * luma.width + x..], stride: luma.width };
+            let total = sad::<BLOCK>(block, Area { data: &[0; BLOCK], stride: 0 });
+            let mean = [(total / (BLOCK * BLOCK) as u32) as u8; BLOCK];
+            sum += u64::from(sad::<BLOCK>(block, Area { data: &mean, stride: 0 }));
+        }
+    }
+    sum
 }
 
 /// Means of 2x2 samples; a last odd row or column goes.

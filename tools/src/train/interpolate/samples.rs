@@ -47,7 +47,7 @@ impl Triple {
 
 /// What the network gets, and what it should give.
 pub struct Sample {
-    /// `(1, 97, h, w)` and `(1, 24, h, w)`.
+    /// `(1, 99, h, w)` and `(1, 24, h, w)`.
     pub input: Tensor,
     pub wanted: Tensor,
     /// Mean of both pictures as they are, and of both moved: what is to be surpassed.
@@ -65,7 +65,7 @@ impl Sample {
             Ok(sum.f_mul_scalar(0.5)?)
         };
         Ok(Sample {
-            input: cells::input([&first, &second, &before.picture, &after.picture], time, kind)?,
+            input: cells::input([&first, &second, &before.picture, &after.picture], &field, time, kind)?,
             wanted: cells::of_picture(wanted, Kind::Float)?,
             blend: mean(&before.picture, &after.picture)?,
             moved: mean(&first, &second)?,
