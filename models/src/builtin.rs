@@ -23,7 +23,13 @@ macro_rules! built_in {
 }
 
 /// All built-in models.
-pub const MODELS: &[BuiltIn] = &[built_in!("person"), built_in!("cells"), built_in!("codec-s"), built_in!("codec-vq")];
+pub const MODELS: &[BuiltIn] = &[
+    built_in!("person"),
+    built_in!("cells"),
+    built_in!("codec-s"),
+    built_in!("codec-vq"),
+    built_in!("interpolate"),
+];
 
 /// Opens a model by what a user calls it: a built-in name, a card or a TorchScript file.
 pub fn open(name: &str) -> Result<ModelFile> {
@@ -196,7 +202,7 @@ mod tests {
         for model in MODELS {
             let file = open(model.name).unwrap();
             let task = file.info.task.value.as_deref();
-            assert!(matches!(task, Some("detect" | "codec")), "{}: {task:?}", model.name);
+            assert!(matches!(task, Some("detect" | "codec" | "interpolate")), "{}: {task:?}", model.name);
             assert_eq!(file.info.labels.value.is_empty(), task != Some("detect"), "{}", model.name);
             assert!(file.info.licence.value.is_some(), "{}", model.name);
         }
@@ -205,7 +211,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        assert!(error.contains("persn") && error.contains("person, cells, codec-s, codec-vq"), "{error}");
+        assert!(error.contains("persn") && error.contains("person, cells, codec-s, codec-vq, interpolate"), "{error}");
     }
 
     #[test]

@@ -34,6 +34,9 @@ const STEPS: usize = 6;
 const MATCHED: u32 = 128;
 /// What a step between samples costs.
 const FRACTION: u32 = 16;
+/// Vectors of less than a sample are none: more often than not they match noise and what a coder left, and where they are
+/// true, the mean of both pictures is hardly less sharp.
+const AT_REST: i16 = 3;
 
 /// A vector for each block of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,6 +250,9 @@ fn refine(search: &Search, index: usize, after: &Still) -> (Vector, u32) {
                 best = (found, vector);
             }
         }
+    }
+    if best.1.x.abs().max(best.1.y.abs()) <= AT_REST {
+        best = (difference(Vector::default()), Vector::default());
     }
     (best.1, best.0)
 }

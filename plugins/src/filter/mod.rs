@@ -23,6 +23,8 @@ mod queue;
 mod settings;
 
 use crate::meta::Object;
+pub use live::{Failures, Late};
+pub use settings::LatePolicy;
 
 glib::wrapper! {
     pub struct TorchFilter(ObjectSubclass<imp::TorchFilter>) @extends gst::Element, gst::Object;

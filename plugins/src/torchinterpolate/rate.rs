@@ -1,0 +1,136 @@
+//! The rates of input and output, and the times that pictures have at them.
+
+use crate::codec::Timeline as Count;
+
+const SECOND: u128 = 1_000_000_000;
+/// Timestamps of containers are rounded to this at worst (Matroska's are): as near, a frame lies on the output's grid.
+const ROUNDING: u64 = 1_000_000;
+/// Nominal times that meet a frame's to this are what the stream means.
+const EXACT: u64 = 10;
+
+/// Frames a second.
+pub type Rate = (u32, u32);
+
+/// What comes and what is wanted; `None` is not known or, of the output, the same as the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rates {
+    input: Option<Rate>,
+    output: Option<Rate>,
+}
+
+impl Rates {
+    /// Rates of 0 are unknown.
+    pub fn new(input: Rate, output: Rate) -> Self {
+        let known = |rate: Rate| Some(rate).filter(|rate| rate.0 > 0 && rate.1 > 0);
+        let (input, output) = (known(input), known(output));
+        let same = |a: Rate, b: Rate| u64::from(a.0) * u64::from(b.1) == u64::from(b.0) * u64::from(a.1);
+        let output = match (input, output) {
+            (Some(input), Some(output)) if same(input, output) => None,
+            _ => output,
+        };
+        Rates { input, output }
+    }
+
+    /// Whether the output has another rate than the input.
+    pub fn changes(self) -> bool {
+        self.output.is_some()
+    }
+
+    /// From one frame of the input to the next, in ns; `None` where that is not known.
+    pub fn spacing(self) -> Option<u64> {
+        self.input.map(|rate| Count::new(rate).after(1))
+    }
+
+    pub fn output_spacing(self) -> Option<u64> {
+        self.output.or(self.input).map(|rate| Count::new(rate).after(1))
+    }
+
+    /// How many pictures leave for each that comes, if that is a whole number: then all of those leave, too.
+    fn multiple(self) -> Option<u64> {
+        let Some(output) = self.output else { return Some(1) };
+        let (from, to) = (self.input?, output);
+        let (up, down) = (u64::from(to.0) * u64::from(from.1), u64::from(to.1) * u64::from(from.0));
+        up.is_multiple_of(down).then(|| up / down)
+    }
+
+    pub fn is_multiple(self) -> bool {
+        self.multiple().is_some()
+    }
+
+    /// Whether a frame of the input that is shown from `time` on leaves; and its duration, where it has to change.
+    pub fn keeps(self, time: u64, origin: u64) -> Option<Option<u64>> {
+        let Some(output) = self.output else { return Some(None) };
+        if self.is_multiple() {
+            let mut count = Count::new(output);
+            count.set(time);
+            return Some(Some(count.after(1) - time));
+        }
+        let grid = Grid { rate: output, origin };
+        let index = grid.first_from(time.saturating_sub(grid.tolerance()));
+        let near = grid.time(index).abs_diff(time) <= grid.tolerance();
+        near.then(|| Some(grid.time(index + 1).saturating_sub(time)))
+    }
+
+    /// Times of pictures after a frame and before another (or none), at the nominal rate. None that are well before `left`.
+    pub fn after(self, from: u64, until: u64, left: u64, origin: u64) -> Vec<u64> {
+        let Some(rate) = self.output.or(self.input) else { return Vec::new() };
+        if !self.is_multiple() {
+            return Grid { rate, origin }.between(from.max(left), until);
+        }
+        let mut count = Count::new(rate);
+        count.set(from);
+        let near = count.after(1).saturating_sub(from) / 2;
+        let elapsed = u128::from(left.saturating_sub(from)) * u128::from(rate.0) / (SECOND * u128::from(rate.1));
+        let first = (elapsed as u64).max(1);
+        (first..).map(|k| count.after(k)).take_while(|time| time.saturating_add(near) < until).collect()
+    }
+
+    /// Times of pictures between two frames of the input, of which those that came are `spacing` apart.
+    pub fn between(self, from: u64, until: u64, spacing: Option<u64>, origin: u64) -> Vec<u64> {
+        let Some(multiple) = self.multiple() else { return self.after(from, until, from, origin) };
+        let steps = spacing.filter(|s| *s > 0).map_or(1, |s| ((until - from + s / 2) / s).max(1)) * multiple;
+        // As the rate has them, if that meets the second frame; else evenly.
+        if let Some(rate) = self.output.or(self.input) {
+            let mut count = Count::new(rate);
+            count.set(from);
+            if count.after(steps).abs_diff(until) <= EXACT {
+                return (1..steps).map(|k| count.after(k)).collect();
+            }
+        }
+        let part = |k: u64| from + (u128::from(until - from) * u128::from(k) / u128::from(steps)) as u64;
+        (1..steps).map(part).collect()
+    }
+}
+
+/// Times that have nothing to do with those of the input, but for where they begin.
+struct Grid {
+    rate: Rate,
+    origin: u64,
+}
+
+impl Grid {
+    fn time(&self, index: u64) -> u64 {
+        let mut count = Count::new(self.rate);
+        count.set(self.origin);
+        count.after(index)
+    }
+
+    fn tolerance(&self) -> u64 {
+        ROUNDING.min(Count::new(self.rate).after(1) / 8)
+    }
+
+    /// The index of the first that is not before `time`.
+    fn first_from(&self, time: u64) -> u64 {
+        let elapsed = u128::from(time.saturating_sub(self.origin));
+        let index = elapsed * u128::from(self.rate.0) / (SECOND * u128::from(self.rate.1));
+        let index = index.saturating_sub(1) as u64;
+        (index..).find(|&index| self.time(index) >= time).unwrap_or(u64::MAX)
+    }
+
+    /// Those between two frames of the input; what lies on a frame is that frame.
+    fn between(&self, from: u64, until: u64) -> Vec<u64> {
+        let first = self.first_from(from.saturating_add(self.tolerance() + 1));
+        let end = until.saturating_sub(self.tolerance());
+        (first..).map(|index| self.time(index)).take_while(|time| *time < end).collect()
+    }
+}
