@@ -315,3 +315,6 @@ impl<F: Clone> Timeline<F> {
         slots
     }
 }
+
+#[cfg(test)]
+mod tests;
