@@ -74,6 +74,13 @@ impl Rates {
         near.then(|| Some(grid.time(index + 1).saturating_sub(time)))
     }
 
+    /// How long a picture that is made is shown: until the next one, where that is not decided by what comes.
+    pub fn shown(self, time: u64, origin: u64) -> Option<u64> {
+        let rate = self.output.filter(|_| !self.is_multiple() && time < LATEST)?;
+        let grid = Grid { rate, origin };
+        Some(grid.time(grid.first_from(time + 1)) - time)
+    }
+
     /// Times of pictures after a frame and before another (or none), at the nominal rate. None that are well before `left`.
     pub fn after(self, from: u64, until: u64, left: u64, origin: u64) -> Vec<u64> {
         let Some(rate) = self.output.or(self.input).filter(|_| until < LATEST) else { return Vec::new() };

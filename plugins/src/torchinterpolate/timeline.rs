@@ -307,7 +307,8 @@ impl<F: Clone> Timeline<F> {
         slots.retain(|slot| slot.time > self.left.saturating_add(if slot.instead.is_some() { 0 } else { near }));
         let ends: Vec<u64> = slots.iter().skip(1).map(|slot| slot.time).chain([end]).collect();
         for (slot, end) in slots.iter_mut().zip(ends) {
-            let duration = end.saturating_sub(slot.time);
+            let duration = self.settings.rates.shown(slot.time, self.origin);
+            let duration = duration.unwrap_or(end.saturating_sub(slot.time));
             if slot.duration.is_none() || self.settings.rates.changes() {
                 slot.duration = Some(duration);
             }

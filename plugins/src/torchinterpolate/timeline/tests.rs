@@ -228,12 +228,12 @@ fn slow_streams_are_no_gaps() {
 fn a_rate_of_its_own_lies_on_its_grid() {
     run((25, 1), (40, 1), 200, false).frame("a", 0).frame("b", 40).frame("c", 80).frame("d", 120).drain().gives(&[
         "a 0+25",
-        "ab@0.625 25+15",
+        "ab@0.625 25+25",
         "bc@0.250 50+25",
-        "bc@0.875 75+5",
-        "cd@0.500 100+20",
+        "bc@0.875 75+25",
+        "cd@0.500 100+25",
         "d= 125+25",
-        "d= 150+10",
+        "d= 150+25",
     ]);
 }
 
