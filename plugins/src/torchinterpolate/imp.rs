@@ -83,15 +83,15 @@ impl ObjectImpl for TorchInterpolate {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let (result, max_gap) = {
+        let (result, max_gap, repair) = {
             let mut settings = lock(&self.settings);
-            (settings.set(pspec.name(), value), settings.max_gap)
+            (settings.set(pspec.name(), value), settings.max_gap, settings.repair)
         };
         if let Err(error) = result {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ["{}: {error}", pspec.name()]);
         }
         if let Some(stream) = lock(&self.stream).as_mut() {
-            stream.timeline.set_max_gap(max_gap);
+            stream.timeline.set(max_gap, repair.contains(Repair::MISSING));
         }
     }
 
@@ -300,6 +300,7 @@ impl TorchInterpolate {
         let timeline = Timeline::new(timeline::Settings {
             rates,
             max_gap: settings.max_gap,
+            missing: settings.repair.contains(Repair::MISSING),
             ahead: settings.latency_mode == LatencyMode::Zero,
         });
         let session = Arc::new(session);

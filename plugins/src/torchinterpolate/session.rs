@@ -140,6 +140,7 @@ impl Conversion {
         };
         let converted = VideoInfo::builder(VideoFormat::I420, info.width(), info.height())
             .colorimetry(&colorimetry)
+            .fps(info.fps()) // a converter refuses to change it
             .build()
             .map_err(|e| e.to_string())?;
         let converter = |from: &VideoInfo, to: &VideoInfo| VideoConverter::new(from, to, None).map_err(|e| e.to_string());

@@ -55,6 +55,8 @@ pub struct Settings {
     pub rates: Rates,
     /// From good frame to good frame, the longest that is filled.
     pub max_gap: u64,
+    /// Frames that did not come are made. Where another rate is wanted, its pictures are made in any case.
+    pub missing: bool,
     /// Nothing waits for the next frame: slots are filled from past ones.
     pub ahead: bool,
 }
@@ -91,8 +93,13 @@ impl<F: Clone> Timeline<F> {
         }
     }
 
-    pub fn set_max_gap(&mut self, max_gap: u64) {
-        self.settings.max_gap = max_gap;
+    /// Takes other settings; the rates, and whether to look ahead, stay.
+    pub fn set(&mut self, max_gap: u64, missing: bool) {
+        (self.settings.max_gap, self.settings.missing) = (max_gap, missing);
+    }
+
+    fn fills_holes(&self) -> bool {
+        self.settings.missing || self.settings.rates.changes()
     }
 
     /// The last good frame.
@@ -170,7 +177,7 @@ impl<F: Clone> Timeline<F> {
     fn good(&mut self, last: Frame<F>, frame: Frame<F>, lost: bool, steps: &mut Vec<Step<F>>) {
         let hole = frame.time - last.time;
         let usual = self.earlier.as_ref().map(|earlier| last.time - earlier.time);
-        let spacing = self.settings.rates.spacing().or(usual.filter(|_| lost));
+        let spacing = self.settings.rates.spacing().or(usual.filter(|_| lost)).filter(|_| self.fills_holes());
         let regular = self.waiting.is_empty() && spacing.is_none_or(|spacing| hole <= spacing + spacing / 2);
         if !regular && !self.given_up && hole > self.settings.max_gap {
             self.announce(&last, steps);
@@ -283,6 +290,9 @@ impl<F: Clone> Timeline<F> {
 
     /// Times after the last frame at the rate of the output, before `until`, and not without end.
     fn nominal(&self, last: &Frame<F>, until: u64) -> Vec<u64> {
+        if !self.fills_holes() {
+            return Vec::new();
+        }
         let left = self.left.max(last.time);
         let until = until.min(left.saturating_add(HOLD));
         self.settings.rates.after(last.time, until, left, self.origin)

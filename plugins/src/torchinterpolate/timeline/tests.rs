@@ -9,7 +9,7 @@ struct Run {
 const MS: u64 = 1_000_000;
 
 fn run(input: (u32, u32), output: (u32, u32), max_gap: u64, ahead: bool) -> Run {
-    let settings = Settings { rates: Rates::new(input, output), max_gap: max_gap * MS, ahead };
+    let settings = Settings { rates: Rates::new(input, output), max_gap: max_gap * MS, missing: true, ahead };
     Run { timeline: Timeline::new(settings), out: Vec::new() }
 }
 
@@ -270,6 +270,19 @@ fn ahead_of_time_a_long_gap_is_held_too() {
         "beyond 40 None",
         "b= 160+40",
         "b= 200+40",
+    ]);
+}
+
+#[test]
+fn holes_may_stay_where_bad_frames_are_replaced() {
+    let mut run = plain();
+    run.timeline.set(200 * MS, false);
+    run.frame("a", 0).frame("b", 160).bad("x", 200, Fault::Corrupted).frame("d", 320).frame("e", 900).gives(&[
+        "a 0",
+        "b 160",
+        "bd@0.250 200+40 for x",
+        "d 320",
+        "e 900",
     ]);
 }
 
