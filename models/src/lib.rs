@@ -8,4 +8,5 @@ pub mod codec;
 pub mod data;
 pub mod detect;
 pub mod metrics;
+pub mod restore;
 pub mod track;
