@@ -21,7 +21,11 @@
 //! **Output** is `(N, 6, h * scale, w * scale)`: the samples of the restored picture itself. They may leave 0 to 1 a little;
 //! who writes them into a frame rounds and clamps.
 
+pub mod align;
+pub mod degrade;
 pub mod network;
+pub mod noise;
+pub mod samples;
 
 use std::fmt;
 use std::str::FromStr;
@@ -146,6 +150,14 @@ impl Config {
             ));
         }
         Ok(self)
+    }
+
+    /// Multiplications a luma sample of the input.
+    pub fn macs(&self) -> f64 {
+        let pictures = self.inputs() - i64::from(self.level);
+        let inputs = 4 * pictures + i64::from(self.level);
+        let outputs = 4 * SAMPLES * if self.history { 2 } else { self.scale * self.scale };
+        (9 * (inputs + 2 * self.blocks * self.channels + outputs) * self.channels) as f64 / 16.0
     }
 
     /// Channels of the input.
