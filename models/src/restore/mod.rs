@@ -162,6 +162,14 @@ impl Config {
         Ok(self)
     }
 
+    /// Multiplications a luma sample of the input.
+    pub fn macs(&self) -> f64 {
+        let pictures = self.inputs() - i64::from(self.level);
+        let inputs = 4 * pictures + i64::from(self.level);
+        let outputs = 4 * SAMPLES * if self.history { 2 } else { self.scale * self.scale };
+        (9 * (inputs + 2 * self.blocks * self.channels + outputs) * self.channels) as f64 / 16.0
+    }
+
     /// Channels of the input.
     pub fn inputs(&self) -> i64 {
         SAMPLES + if self.history { SAMPLES } else { 0 } + i64::from(self.level)

@@ -8,6 +8,9 @@ mod checkpoint;
 mod codec;
 pub mod dataset;
 mod detect;
+pub mod footage;
+mod learner;
+mod restore;
 pub mod score;
 
 use clap::Subcommand;
@@ -24,12 +27,15 @@ enum Task {
     Detect(detect::Args),
     /// The autoencoder codec, from videos and pictures.
     Codec(codec::Args),
+    /// A restorer: of noise, compression, blur, size or light.
+    Restore(restore::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
         Task::Codec(args) => codec::run(args),
+        Task::Restore(args) => restore::run(args),
     }
 }
 

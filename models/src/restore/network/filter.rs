@@ -5,6 +5,9 @@
 //! with five frames: no frame is waited for, and all of the past is in the one picture. Noise levels as an input map are
 //! FFDNet's (Zhang et al. 2018). The deblocker and the deblurrer see the present frame alone, as DnCNN (Zhang et al. 2017)
 //! does, and learn the difference, as it does.
+//!
+//! Where there is a history, half of the last convolution's channels say how much of it to take in place of the noisy
+//! samples, as a Kalman filter weighs what it predicted against what it measured; the other half is a correction of that.
 
 use tch::nn::Path;
 use tch::{TchError, Tensor};
@@ -17,8 +20,12 @@ pub struct Filter {
     last: Conv,
     /// Channels of the input that are pictures, and are taken apart into cells.
     pictures: i64,
+    history: bool,
     level: bool,
 }
+
+/// Channels of the cells of a picture.
+const CELLS: i64 = SAMPLES * CELL * CELL;
 
 impl Filter {
     pub fn new(path: &Path, config: &Config) -> Result<Self, TchError> {
@@ -26,8 +33,9 @@ impl Filter {
         let inputs = pictures * CELL * CELL + i64::from(config.level);
         Ok(Filter {
             backbone: Backbone::new(path, inputs, config.channels, config.blocks)?,
-            last: Conv::zero(&(path / "last"), config.channels, SAMPLES * CELL * CELL)?,
+            last: Conv::zero(&(path / "last"), config.channels, if config.history { 2 * CELLS } else { CELLS })?,
             pictures,
+            history: config.history,
             level: config.level,
         })
     }
@@ -42,8 +50,16 @@ impl Filter {
         } else {
             cells.shallow_clone()
         };
-        let change = self.last.forward(&self.backbone.forward(&input)?)?;
-        let restored = cells.f_narrow(1, 0, SAMPLES * CELL * CELL)?.f_add(&change)?;
+        let last = self.last.forward(&self.backbone.forward(&input)?)?;
+        let frame = cells.f_narrow(1, 0, CELLS)?;
+        let restored = if self.history {
+            let history = cells.f_narrow(1, CELLS, CELLS)?;
+            let share = last.f_narrow(1, CELLS, CELLS)?;
+            let correction = last.f_narrow(1, 0, CELLS)?;
+            history.f_sub(&frame)?.f_mul(&share)?.f_add(&correction)?.f_add(&frame)?
+        } else {
+            last.f_add(&frame)?
+        };
         cropped(&restored.f_pixel_shuffle(CELL)?, x, 1)
     }
 }

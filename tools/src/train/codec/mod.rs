@@ -2,7 +2,7 @@
 
 mod args;
 mod card;
-mod footage;
+
 mod objective;
 mod prior;
 mod streams;
@@ -23,9 +23,9 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
+use super::footage::{Cut, Footage};
 pub use args::Args;
 use args::{Coding, Size, Stage};
-use footage::{Cut, Footage};
 use objective::{Batch, Outcome, evaluate};
 use streams::Streams;
 
