@@ -1,5 +1,5 @@
 //! GStreamer elements that run PyTorch networks on video: detection,
-//! tracking, overlay, what was found as text, and a video codec.
+//! tracking, overlay, what was found as text, a video codec, and restoration.
 
 use gst::glib;
 
@@ -14,6 +14,7 @@ mod torchenc;
 mod torchmeta;
 mod torchoverlay;
 mod torchparse;
+mod torchrestore;
 mod torchtrack;
 mod typefind;
 mod video;
@@ -26,6 +27,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchenc::register(plugin)?;
     torchdec::register(plugin)?;
     torchparse::register(plugin)?;
+    torchrestore::register(plugin)?;
     typefind::register(plugin)?;
     Ok(())
 }

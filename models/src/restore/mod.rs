@@ -22,13 +22,23 @@
 //! who writes them into a frame rounds and clamps.
 
 pub mod align;
+pub mod compose;
+pub mod custom;
 pub mod degrade;
+pub mod frames;
+pub mod interface;
+pub mod maps;
+pub mod memory;
 pub mod network;
 pub mod noise;
+pub mod restorer;
 pub mod samples;
+pub mod tiler;
+pub mod tiles;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use network::curve;
 use serde::{Deserialize, Serialize};
@@ -185,6 +195,11 @@ impl Config {
     pub fn inputs(&self) -> i64 {
         SAMPLES + if self.history { SAMPLES } else { 0 } + i64::from(self.level)
     }
+}
+
+/// A lock whose holder panicked is still a lock: what it guards here is plain data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
