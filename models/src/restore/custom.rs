@@ -142,7 +142,8 @@ impl Custom {
             match tried {
                 Ok((tensor, scale, maps)) => {
                     let kind = wishes.kind.or(said).unwrap_or_else(|| sample.kind(&maps, scale));
-                    let found = Custom { colour, input, output, kind, tensor, scale, multiple: 1, size: info.size.value };
+                    let found =
+                        Custom { colour, input, output, kind, tensor, scale, multiple: 1, size: info.size.value };
                     let multiple = found.find_multiple(model, channels)?;
                     return Ok(Custom { multiple, ..found });
                 }
@@ -249,8 +250,9 @@ fn choose(
             let number = name.parse::<usize>().ok().filter(|index| *index < trial.outputs.len());
             let index = trial.outputs.iter().position(|(n, _)| n == name).or(number);
             let index = index.ok_or_else(|| format!("it has no output '{name}'; it gives {}", listed()))?;
-            let scale = scale_of(&trial.outputs[index].1)
-                .ok_or_else(|| format!("its output '{name}' is no picture: expected {expected}; it gives {}", listed()))?;
+            let scale = scale_of(&trial.outputs[index].1).ok_or_else(|| {
+                format!("its output '{name}' is no picture: expected {expected}; it gives {}", listed())
+            })?;
             (index, scale)
         }
         None => (trial.outputs.iter().enumerate())
@@ -372,6 +374,8 @@ mod tests {
         assert_eq!(found(Some("large")), Ok((2, 2)));
         assert_eq!(found(Some("2")), Ok((2, 2)));
         assert!(found(Some("0")).unwrap_err().contains("is no picture: expected [1, 3, 8, 8]"));
-        assert!(found(Some("other")).unwrap_err().contains("0 [1, 24, 8, 8], 1 [1, 3, 8, 8], 2 'large' [1, 3, 16, 16]"));
+        assert!(
+            found(Some("other")).unwrap_err().contains("0 [1, 24, 8, 8], 1 [1, 3, 8, 8], 2 'large' [1, 3, 16, 16]")
+        );
     }
 }
