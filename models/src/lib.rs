@@ -9,4 +9,5 @@ pub mod data;
 pub mod detect;
 pub mod interpolate;
 pub mod metrics;
+pub mod restore;
 pub mod track;

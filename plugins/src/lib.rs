@@ -1,5 +1,5 @@
 //! GStreamer elements that run PyTorch networks on video: detection,
-//! tracking, overlay, what was found as text, and a video codec.
+//! tracking, overlay, what was found as text, a video codec, and restoration.
 
 use gst::glib;
 
@@ -16,6 +16,7 @@ mod torchinterpolate;
 mod torchmeta;
 mod torchoverlay;
 mod torchparse;
+mod torchrestore;
 mod torchtrack;
 mod typefind;
 mod video;
@@ -28,6 +29,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchenc::register(plugin)?;
     torchdec::register(plugin)?;
     torchparse::register(plugin)?;
+    torchrestore::register(plugin)?;
     torchinterpolate::register(plugin)?;
     typefind::register(plugin)?;
     Ok(())

@@ -13,5 +13,6 @@ mod meson;
 mod meta;
 mod overlay;
 mod pipelines;
+mod restore;
 mod scripted;
 mod track;

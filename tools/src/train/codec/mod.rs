@@ -2,7 +2,6 @@
 
 mod args;
 mod card;
-pub(super) mod footage;
 mod objective;
 mod prior;
 mod streams;
@@ -23,9 +22,9 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
+use super::footage::{Cut, Footage};
 pub use args::Args;
 use args::{Coding, Size, Stage};
-use footage::{Cut, Footage};
 use objective::{Batch, Outcome, evaluate};
 use streams::Streams;
 
@@ -354,7 +353,7 @@ fn index_planes(indices: &[i64], samples: &Tensor) -> Result<Tensor> {
 }
 
 /// Linear warm-up, then half a cosine down to a fiftieth.
-pub(super) fn schedule(done: f64) -> f64 {
+fn schedule(done: f64) -> f64 {
     if done < WARM_UP {
         return (done / WARM_UP).max(0.02);
     }

@@ -1,37 +1,45 @@
 //! The card of a trained network.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use gst_torch_models::interpolate::network::Config;
 use toml::{Table, Value};
 
 use super::super::card::{command, hand_written, sha256, strings};
 use super::super::checkpoint::Progress;
+use super::Score;
 use super::args::Args;
 
-/// Writes the card beside the weights.
-pub fn write(args: &Args, config: Config, progress: &Progress) -> Result<()> {
-    let weights = args.out.join(format!("{}.safetensors", args.name));
+/// What bf16 changes in the gates, which blend in fp32, and a little more.
+const MAX_ERROR: f64 = 0.01;
+
+/// Writes the card of `weights` beside them.
+pub fn write(args: &Args, config: Config, weights: &Path, progress: &Progress, scores: &[Score]) -> Result<()> {
     let path = weights.with_extension("toml");
     let mut card = hand_written(&path)?;
     let file = weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
     card.insert("task".into(), "interpolate".into());
     card.insert("network".into(), "interpolate".into());
     card.insert("weights".into(), file.into());
-    card.insert("sha256".into(), sha256(&weights)?.into());
-    // What bf16 changes in the gates, which blend in fp32.
-    card.insert("engine".into(), Table::from_iter([("max-error".to_string(), Value::from(0.02))]).into());
+    card.insert("sha256".into(), sha256(weights)?.into());
     card.insert("config".into(), Value::try_from(config)?);
-    let mut training = Table::new();
-    training.insert("command".into(), command().into());
-    training.insert("seed".into(), (args.seed as i64).into());
-    training.insert("steps".into(), (progress.step as i64).into());
-    training.insert("minutes".into(), ((progress.seconds / 6.0).round() / 10.0).into());
-    training.insert("data".into(), strings(&args.data));
-    training.insert("validation".into(), strings(&args.val));
-    if let Some(score) = progress.score {
-        let psnr = Table::from_iter([("psnr".to_string(), Value::from((score * 100.0).round() / 100.0))]);
-        training.insert("results".into(), psnr.into());
-    }
+    card.insert("engine".into(), Table::from_iter([("max-error".to_string(), Value::from(MAX_ERROR))]).into());
+    let rounded = |value: f64, digits: f64| Value::from((value * digits).round() / digits);
+    let mut training = Table::from_iter([
+        ("command".to_string(), Value::from(command())),
+        ("seed".to_string(), (args.seed as i64).into()),
+        ("steps".to_string(), (progress.step as i64).into()),
+        ("minutes".to_string(), rounded(progress.seconds / 60.0, 10.0)),
+        ("data".to_string(), strings(&args.data)),
+        ("validation".to_string(), strings(&args.val)),
+    ]);
+    let result = |score: &Score| {
+        let words = [("psnr", score.made), ("moved-psnr", score.moved), ("blend-psnr", score.blend)];
+        Table::from_iter(words.map(|(word, psnr)| (word.to_string(), rounded(psnr, 100.0))))
+    };
+    let results: Table = scores.iter().map(|score| (score.word.to_string(), result(score).into())).collect();
+    training.insert("results".into(), results.into());
     card.insert("training".into(), training.into());
     std::fs::write(&path, toml::to_string(&card)?).with_context(|| path.display().to_string())?;
     println!("wrote {} and {}", path.display(), weights.display());

@@ -6,7 +6,7 @@ use gst_torch_models::interpolate::{Still, cells, motion, warp};
 use rand::Rng;
 use tch::{Kind, Tensor};
 
-use super::super::codec::footage::{Cut, Footage};
+use super::super::footage::{Cut, Footage};
 
 /// Frames between the two that are shown, at most.
 const SPAN: usize = 4;
