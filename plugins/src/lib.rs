@@ -1,19 +1,22 @@
 //! GStreamer elements that run PyTorch networks on video: detection,
-//! tracking, overlay, what was found as text, and a video codec.
+//! tracking, overlay, what was found as text, a video codec, and restoration.
 
 use gst::glib;
 
 mod codec;
 mod filter;
 pub mod meta;
+mod pace;
 mod settings;
 mod sync;
 mod torchdec;
 mod torchdetect;
 mod torchenc;
+mod torchinterpolate;
 mod torchmeta;
 mod torchoverlay;
 mod torchparse;
+mod torchrestore;
 mod torchtrack;
 mod typefind;
 mod video;
@@ -26,6 +29,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchenc::register(plugin)?;
     torchdec::register(plugin)?;
     torchparse::register(plugin)?;
+    torchrestore::register(plugin)?;
+    torchinterpolate::register(plugin)?;
     typefind::register(plugin)?;
     Ok(())
 }

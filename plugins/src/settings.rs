@@ -66,8 +66,7 @@ impl ModelSettings {
     }
 
     /// Finds and examines the model; reads files, so to be called under no lock.
-    pub fn open(&self, default_model: &str, task: &str) -> Result<ModelFile> {
-        let name = self.model_file.as_deref().unwrap_or(default_model);
+    pub fn open(&self, name: &str, task: &str) -> Result<ModelFile> {
         let file = gst_torch_models::builtin::open(name)?.expect_task(task)?;
         match &self.label_file {
             Some(path) => Ok(file.with_labels(read_labels(path)?)),

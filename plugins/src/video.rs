@@ -1,6 +1,7 @@
 //! GStreamer's frames as the runtime's planes.
 
-use gst_torch_runtime::planes::{self, FrameInfo, Matrix, PixelFormat, Planes, Range};
+use gst_torch_models::boxes::Rect;
+use gst_torch_runtime::planes::{self, FrameInfo, Matrix, PixelFormat, Planes, PlanesMut, Range};
 use gst_video::prelude::*;
 
 /// The formats that every element reads as they come.
@@ -60,4 +61,25 @@ pub fn planes<'a>(
         *slot = (data, frame.plane_stride()[index].max(0) as usize);
     }
     Planes::new(info, &list[..count])
+}
+
+/// The planes of a frame mapped for writing, checked against their sizes.
+pub fn planes_mut<'a>(
+    frame: &'a mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
+    info: FrameInfo,
+) -> Result<PlanesMut<'a>, planes::Error> {
+    let strides: [i32; 4] = std::array::from_fn(|plane| frame.plane_stride().get(plane).copied().unwrap_or(0));
+    let data = frame.planes_data_mut().into_iter().zip(strides).take(info.format.planes());
+    // As above; collected, for the constructor wants to know how many there are.
+    let list: Vec<_> = data.map(|(data, stride)| (data, stride.max(0) as usize)).collect();
+    PlanesMut::from_planes(info, list)
+}
+
+/// The pixels that a box touches, inside the frame; `None` where it touches none.
+pub fn whole_pixels(rect: &Rect, frame: &FrameInfo) -> Option<planes::Rect> {
+    let inside = rect.clip(frame.width as f32, frame.height as f32);
+    let (x, y) = (inside.x.floor() as usize, inside.y.floor() as usize);
+    let width = ((inside.x + inside.w).ceil() as usize).min(frame.width).saturating_sub(x);
+    let height = ((inside.y + inside.h).ceil() as usize).min(frame.height).saturating_sub(y);
+    (width > 0 && height > 0).then(|| planes::Rect::new(x, y, width, height))
 }

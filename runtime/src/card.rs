@@ -52,6 +52,8 @@ pub struct Input {
     pub scale: Option<f32>,
     pub mean: Option<[f32; 3]>,
     pub std: Option<[f32; 3]>,
+    /// Width and height have to be multiples of so many pixels.
+    pub multiple: Option<usize>,
 }
 
 fn colour<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Colour>, D::Error> {
@@ -75,6 +77,14 @@ fn word<'de, D: serde::Deserializer<'de>, T: Copy>(d: D, words: &[(&str, T)]) ->
 pub struct Output {
     /// How the task's code reads the output tensors.
     pub layout: Option<String>,
+    /// Of a network that gives pictures: `image`, `residual` (added to its input) or `noise` (taken away from it).
+    pub kind: Option<String>,
+    /// Name or number (from 0) of the output tensor, where there are several.
+    pub tensor: Option<String>,
+    /// A level of 0 to 255 is `(number * std + mean) * scale`; where not said, as of the input.
+    pub scale: Option<f32>,
+    pub mean: Option<[f32; 3]>,
+    pub std: Option<[f32; 3]>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -112,15 +122,24 @@ impl Card {
         {
             return bad(format!("input.size is {w}x{h}; expected 1x1 to 16384x16384"));
         }
-        if let Some(scale) = self.input.scale
-            && !(scale.is_finite() && scale > 0.0)
+        for (name, scale, std) in
+            [("input", self.input.scale, self.input.std), ("output", self.output.scale, self.output.std)]
         {
-            return bad(format!("input.scale is {scale}; expected a positive number"));
+            if let Some(scale) = scale
+                && !(scale.is_finite() && scale > 0.0)
+            {
+                return bad(format!("{name}.scale is {scale}; expected a positive number"));
+            }
+            if let Some(std) = std
+                && !std.iter().all(|s| s.is_finite() && *s > 0.0)
+            {
+                return bad(format!("{name}.std is {std:?}; expected three positive numbers"));
+            }
         }
-        if let Some(std) = self.input.std
-            && !std.iter().all(|s| s.is_finite() && *s > 0.0)
+        if let Some(multiple) = self.input.multiple
+            && !(1..=1024).contains(&multiple)
         {
-            return bad(format!("input.std is {std:?}; expected three positive numbers"));
+            return bad(format!("input.multiple is {multiple}; expected 1 to 1024"));
         }
         if let Some(sum) = &self.sha256
             && !(sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -159,6 +178,8 @@ mod tests {
             ("[input]\nsize = [0, 3]", "1x1"),
             ("[input]\nstd = [1, 0, 1]", "positive"),
             ("[input]\nfit = 'squeeze'", "squeeze"),
+            ("[input]\nmultiple = 0", "1 to 1024"),
+            ("[output]\nscale = 0", "output.scale"),
             ("sha256 = 'abc'", "64 hexadecimal"),
             ("[engine]\nmax-error = -1", "0 or more"),
         ] {

@@ -114,6 +114,11 @@ impl Engine {
         Ok(engine)
     }
 
+    /// What the user called the model.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
     /// What runs, in words: `fused bf16 channels-last`.
     pub fn describe(&self) -> String {
         self.choice.plan.to_string()
@@ -317,7 +322,7 @@ fn to_host(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
     tensor.f_contiguous()
 }
 
-fn host_all(outputs: &Outputs) -> Result<Outputs, tch::TchError> {
+pub(crate) fn host_all(outputs: &Outputs) -> Result<Outputs, tch::TchError> {
     outputs.iter().map(|(name, tensor)| Ok((name.clone(), to_host(tensor)?))).collect()
 }
 

@@ -68,7 +68,9 @@ pub(crate) struct Claims {
     pub scale: Option<f32>,
     pub mean: Option<[f32; 3]>,
     pub std: Option<[f32; 3]>,
+    pub multiple: Option<usize>,
     pub layout: Option<String>,
+    pub output: crate::card::Output,
     pub max_error: Option<f64>,
     pub end_to_end: Option<bool>,
     pub stride: Option<usize>,
@@ -99,7 +101,11 @@ pub struct ModelInfo {
     pub scale: Fact<f32>,
     pub mean: Fact<[f32; 3]>,
     pub std: Fact<[f32; 3]>,
+    /// Width and height have to be multiples of this; `None` where nobody says.
+    pub multiple: Fact<Option<usize>>,
     pub layout: Fact<Option<String>>,
+    /// What the card says about output pictures.
+    pub output: crate::card::Output,
     pub max_error: Fact<f64>,
     /// Whether the exporter says that suppression is inside the network.
     pub end_to_end: Option<bool>,
@@ -153,7 +159,9 @@ impl ModelInfo {
             scale: first!(scale, 255.0),
             mean: first!(mean, [0.0; 3]),
             std: first!(std, [1.0; 3]),
+            multiple: maybe!(multiple),
             layout: maybe!(layout),
+            output: std::mem::take(&mut claims[0].0.output),
             max_error: first!(max_error, DEFAULT_MAX_ERROR),
             end_to_end: maybe!(end_to_end).value,
             stride: maybe!(stride).value,

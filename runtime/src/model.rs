@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use once_cell::sync::OnceCell;
 use sha2::{Digest, Sha256};
+use tch::Tensor;
 
 use crate::card::Card;
 use crate::choice::{self, Question, hex};
@@ -14,7 +15,7 @@ use crate::device::{Device, DeviceSpec, PrecisionSpec};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::info::{Claims, ModelInfo, Origin};
-use crate::program::{self, Network, Source};
+use crate::program::{self, Network, Outputs, Plan, Program, Source};
 use crate::sources;
 
 /// Builds a network of ours by the name that a card gives, from the card's config and the bytes of its weights.
@@ -190,6 +191,14 @@ pub struct Model {
     engines: Mutex<HashMap<[usize; 3], EngineCell>>,
 }
 
+/// What came of one pass, see [`Model::try_on`].
+#[derive(Debug)]
+pub struct Trial {
+    pub outputs: Outputs,
+    /// The most bytes that the pass had allocated at one time.
+    pub peak: u64,
+}
+
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Model").field("name", &self.info.name).field("device", &self.device).finish_non_exhaustive()
@@ -234,6 +243,22 @@ impl Model {
             Engine::new(self.info.name.clone(), self.source.clone(), self.device, shape, choice)
         })
         .cloned()
+    }
+
+    /// Runs the network once on `input` (N,C,H,W), in fp32 and with nothing prepared: for finding out what it takes, gives
+    /// and needs. Slow; outputs are on the CPU.
+    pub fn try_on(&self, input: Tensor) -> Result<Trial> {
+        let torch = |e: tch::TchError| Error::torch(&self.info.name, e.to_string());
+        let shape = input.size4().map(|(n, c, h, w)| [n, c, h, w]).map_err(torch)?;
+        let (name, source, device) = (self.info.name.clone(), self.source.clone(), self.device);
+        let run = move || -> Result<Trial> {
+            let program = Program::load(&name, &source, device, Plan::REFERENCE, shape)?;
+            let (outputs, peak) = program.run_metered(&input)?;
+            let hosted = crate::engine::host_all(&outputs).map_err(|e| Error::torch(&name, e.to_string()))?;
+            Ok(Trial { outputs: hosted, peak })
+        };
+        let panicked = |reason| Err(Error::Panic { model: self.info.name.clone(), reason });
+        crate::executor::run_on(self.device, run).unwrap_or_else(panicked)
     }
 
     fn input_range(&self) -> (f64, f64) {

@@ -140,8 +140,24 @@ impl Program {
     /// `input` is N,C,H,W on any device, in any memory format. Returns once the result is there, on the CPU where
     /// `device` is one.
     pub fn run(&self, input: &Tensor) -> Result<Outputs> {
+        if let Some(limit) = crate::memory::limit(&self.model) {
+            let (outputs, peak) = self.run_metered(input)?;
+            return if peak <= limit { Ok(outputs) } else { Err(self.over_limit(peak, limit)) };
+        }
         let prepared = self.place(input).map_err(|e| Error::torch(&self.model, e.to_string()))?;
         self.module.forward(&prepared, self.as_list).map_err(|thrown| thrown_error(&self.model, self.device, thrown))
+    }
+
+    /// As `run`, and the most bytes that were allocated at one time.
+    pub fn run_metered(&self, input: &Tensor) -> Result<(Outputs, u64)> {
+        let prepared = self.place(input).map_err(|e| Error::torch(&self.model, e.to_string()))?;
+        let metered = self.module.forward_metered(&prepared, self.as_list);
+        metered.map_err(|thrown| thrown_error(&self.model, self.device, thrown))
+    }
+
+    fn over_limit(&self, peak: u64, limit: u64) -> Error {
+        let reason = format!("{peak} bytes were needed, the simulated limit is {limit}");
+        Error::OutOfMemory { model: self.model.clone(), device: self.device.to_string(), reason }
     }
 
     fn place(&self, input: &Tensor) -> Result<Tensor, tch::TchError> {

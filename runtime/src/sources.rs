@@ -24,7 +24,9 @@ pub(crate) fn from_card(card: &Card) -> Claims {
         scale: card.input.scale,
         mean: card.input.mean,
         std: card.input.std,
+        multiple: card.input.multiple,
         layout: card.output.layout.clone(),
+        output: card.output.clone(),
         max_error: card.engine.max_error,
         ..Claims::default()
     }

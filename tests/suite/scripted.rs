@@ -63,3 +63,51 @@ pub fn slow(folder: &Path, name: &str, work: usize) -> PathBuf {
         vec![scores, &corners + none]
     })
 }
+
+/// Traces a network from pictures to pictures, which runs at any size, and saves it as `name` in `folder`, with a card beside
+/// it where `card` is not empty.
+pub fn restorer(
+    folder: &Path,
+    name: &str,
+    channels: i64,
+    card: &str,
+    forward: impl Fn(&Tensor) -> Vec<Tensor>,
+) -> PathBuf {
+    let input = Tensor::zeros([1, channels, SIZE, SIZE], (Kind::Float, tch::Device::Cpu));
+    let archive = gst_torch_runtime::trace(&input, |x| Ok(forward(x))).expect("it can be traced");
+    let path = folder.join(name);
+    std::fs::write(&path, archive).expect("the folder is writable");
+    if !card.is_empty() {
+        std::fs::write(path.with_extension("toml"), card).expect("the folder is writable");
+    }
+    path
+}
+
+/// Half as bright.
+pub fn halves(folder: &Path, name: &str) -> PathBuf {
+    restorer(folder, name, 3, "", |x| vec![x * 0.5])
+}
+
+/// Twice as wide and high, each pixel repeated.
+pub fn doubles(folder: &Path, name: &str) -> PathBuf {
+    restorer(folder, name, 3, "", |x| {
+        let spread: Vec<Tensor> = (0..3).flat_map(|c| (0..4).map(move |_| c)).map(|c| x.narrow(1, c, 1)).collect();
+        vec![Tensor::cat(&spread, 1).pixel_shuffle(2)]
+    })
+}
+
+/// The mean of 9 x 9 pixels, what lies outside counting as black.
+pub fn blurs(folder: &Path, name: &str) -> PathBuf {
+    restorer(folder, name, 3, "", |x| vec![x.avg_pool2d([9, 9], [1, 1], [4, 4], false, true, None::<i64>)])
+}
+
+/// Half as bright, and it takes its time, as `slow`.
+pub fn slow_restorer(folder: &Path, name: &str, work: usize) -> PathBuf {
+    restorer(folder, name, 3, "", move |x| {
+        let mut load = (x.mean(Kind::Float) * 0.0 + 0.001).expand([512, 512], false).contiguous();
+        for _ in 0..work {
+            load = load.matmul(&load).tanh();
+        }
+        vec![x * 0.5 + load.mean(Kind::Float) * 0.0]
+    })
+}

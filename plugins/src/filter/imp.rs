@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use gst_torch_runtime::{Model, Result as TorchResult, Stats};
 
 use super::live::{Failures, Interval, Latency};
 use super::queue::Queue;
-use super::settings::Settings;
+use super::scale::Pool;
+use super::settings::{InferenceRegion, Settings};
 use super::{Finish, Session};
 use crate::sync::lock;
 use crate::video;
@@ -19,12 +20,14 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("torchfilter", gst::DebugColorFlags::empty(), Some("Frames to networks")));
 
 type MakeSession = fn(&super::TorchFilter, &Arc<Model>, &FrameInfo) -> TorchResult<Arc<dyn Session>>;
+type Scale = fn(&super::TorchFilter, &Arc<Model>) -> TorchResult<usize>;
 
 /// What a subclass gives; see `TorchFilterImpl`.
 #[derive(Clone, Copy)]
 pub(super) struct Virtuals {
     pub task: &'static str,
-    pub default_model: &'static str,
+    pub default_model: fn(&super::TorchFilter) -> TorchResult<String>,
+    pub scale: Scale,
     pub session: MakeSession,
 }
 
@@ -52,14 +55,19 @@ impl std::ops::Deref for TorchFilterClass {
 /// The stream as the caps describe it, and what runs on it.
 #[derive(Clone)]
 pub(super) struct Stream {
+    /// What comes.
+    pub input: gst::Caps,
     pub info: gst_video::VideoInfo,
     pub frame: FrameInfo,
+    /// What leaves.
+    pub output: gst_video::VideoInfo,
+    pub caps: gst::Caps,
     pub live: bool,
     pub session: Arc<dyn Session>,
 }
 
 pub(super) enum Item {
-    Frame { buffer: gst::Buffer, arrived: Instant, finish: Option<Finish> },
+    Frame { buffer: gst::Buffer, stream: Stream, arrived: Instant, finish: Option<Finish> },
     Event(gst::Event),
 }
 
@@ -75,6 +83,8 @@ pub struct TorchFilter {
     pub(super) settings: Mutex<Settings>,
     /// Outlives READY, so that going there and back loads nothing.
     pub(super) model: Mutex<Option<Arc<Model>>>,
+    /// How many times larger frames leave with that model.
+    pub(super) scale: AtomicUsize,
     pub(super) stream: Mutex<Option<Stream>>,
     pub(super) queue: Queue<Item>,
     /// What downstream said last; given to whoever brings the next frame.
@@ -88,6 +98,11 @@ pub struct TorchFilter {
     /// Counts model changes, so that of two loads under way the last asked for wins.
     pub(super) generation: AtomicU64,
     pub(super) eos: AtomicBool,
+    /// The next frame does not follow the one before.
+    pub(super) fresh: AtomicBool,
+    /// The caps that whatever is put into the queue next will have.
+    pub(super) announced: Mutex<Option<gst::Caps>>,
+    pub(super) pool: Mutex<Pool>,
 }
 
 #[glib::object_subclass]
@@ -134,6 +149,7 @@ impl ObjectSubclass for TorchFilter {
             srcpad,
             settings: Mutex::default(),
             model: Mutex::default(),
+            scale: AtomicUsize::new(1),
             stream: Mutex::default(),
             queue: Queue::default(),
             flow: Mutex::new(Ok(gst::FlowSuccess::Ok)),
@@ -144,6 +160,9 @@ impl ObjectSubclass for TorchFilter {
             earliest: Mutex::default(),
             generation: AtomicU64::new(0),
             eos: AtomicBool::new(false),
+            fresh: AtomicBool::new(true),
+            announced: Mutex::default(),
+            pool: Mutex::default(),
         }
     }
 }
@@ -219,6 +238,10 @@ impl ElementImpl for TorchFilter {
 }
 
 impl TorchFilter {
+    pub(super) fn looks_at_regions(&self) -> bool {
+        lock(&self.settings).inference_region == InferenceRegion::RoiList
+    }
+
     /// As after a flush: nothing waits, nothing went wrong yet.
     pub(super) fn reset_flow(&self) {
         let dropped = self.queue.set_flushing(false);
@@ -228,6 +251,9 @@ impl TorchFilter {
         *lock(&self.failures) = Failures::default();
         lock(&self.interval).reset();
         self.eos.store(false, Ordering::SeqCst);
+        self.fresh.store(true, Ordering::SeqCst);
+        // Caps that were in the queue are gone.
+        *lock(&self.announced) = self.srcpad.current_caps();
     }
 
     fn reset_stream(&self) {
@@ -235,6 +261,8 @@ impl TorchFilter {
         drop(stream);
         *lock(&self.segment) = gst::FormattedSegment::new();
         *lock(&self.counters) = Counters::default();
+        let pool = std::mem::take(&mut *lock(&self.pool));
+        drop(pool);
     }
 
     fn stats(&self) -> gst::Structure {

@@ -6,11 +6,12 @@ use std::time::Instant;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::Finish;
 use super::imp::{CAT, Item, Stream, TorchFilter};
 use super::live::Late;
+use super::outlet::output_of;
 use super::queue::Flushing;
 use super::settings::Settings;
+use super::{Finish, Input};
 use crate::sync::lock;
 use crate::{meta, video};
 
@@ -21,6 +22,7 @@ impl TorchFilter {
             return Err(gst::FlowError::Eos);
         }
         let stream = lock(&self.stream).clone().ok_or(gst::FlowError::NotNegotiated)?;
+        self.sync_controlled(&buffer);
         let settings = lock(&self.settings).clone();
         let arrived = Instant::now();
         let places = places(&stream);
@@ -46,7 +48,8 @@ impl TorchFilter {
         (*lock(&self.flow))?;
         let finish = if infer { self.submit(&stream, &settings, &buffer)? } else { None };
         let busy = finish.is_some();
-        let item = Item::Frame { buffer, arrived, finish };
+        self.announce(&stream)?;
+        let item = Item::Frame { buffer, stream, arrived, finish };
         self.queue.push(item, busy).map_err(|Flushing| gst::FlowError::Flushing)?;
         Ok(gst::FlowSuccess::Ok)
     }
@@ -62,16 +65,29 @@ impl TorchFilter {
             return Ok(None);
         }
         let regions = settings.regions(|| meta::objects(buffer));
+        let fresh = self.fresh.swap(false, Ordering::SeqCst) || buffer.flags().contains(gst::BufferFlags::DISCONT);
         let submitted = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &stream.info)
             .map_err(|_| format!("a frame cannot be mapped as {}", stream.frame))
             .and_then(|frame| {
                 let planes = video::planes(&frame, stream.frame).map_err(|e| e.to_string())?;
                 let batching = settings.batching(stream.live);
-                stream.session.submit(&planes, regions.as_deref(), batching).map_err(|e| e.to_string())
+                let input = Input { frame: &planes, regions: regions.as_deref(), fresh, batching };
+                stream.session.submit(input).map_err(|e| e.to_string())
             });
         match submitted {
             Ok(finish) => Ok(Some(finish)),
             Err(reason) => self.frame_failed(&reason).map(|()| None),
+        }
+    }
+
+    /// Properties that a controller drives take the value that they have at this frame.
+    fn sync_controlled(&self, buffer: &gst::BufferRef) {
+        let element = self.obj();
+        if element.has_active_control_bindings()
+            && let Some(time) = buffer.pts().and_then(|pts| lock(&self.segment).to_stream_time(pts))
+            && let Err(error) = element.sync_values(time)
+        {
+            gst::warning!(CAT, imp = self, "a controlled property keeps its value: {error}");
         }
     }
 
@@ -108,7 +124,7 @@ impl TorchFilter {
         Ok(())
     }
 
-    pub(super) fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+    pub(super) fn sink_event(&self, pad: &gst::Pad, mut event: gst::Event) -> bool {
         use gst::EventView;
         match event.view() {
             EventView::FlushStart(_) => {
@@ -126,15 +142,23 @@ impl TorchFilter {
                 return passed;
             }
             EventView::Caps(caps) => {
-                if let Err(message) = self.configure(caps.caps()) {
-                    gst::error!(CAT, imp = self, "{message}");
-                    return false;
+                let seqnum = event.seqnum();
+                match self.configure(caps.caps()) {
+                    Ok(output) => {
+                        *lock(&self.announced) = Some(output.clone());
+                        event = gst::event::Caps::builder(&output).seqnum(seqnum).build();
+                    }
+                    Err(message) => {
+                        gst::error!(CAT, imp = self, "{message}");
+                        return false;
+                    }
                 }
             }
             EventView::Segment(segment) => {
                 if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
                     *lock(&self.segment) = segment.clone();
                 }
+                self.fresh.store(true, Ordering::SeqCst);
             }
             EventView::Eos(_) => self.eos.store(true, Ordering::SeqCst),
             EventView::StreamStart(_) => self.eos.store(false, Ordering::SeqCst),
@@ -146,14 +170,17 @@ impl TorchFilter {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    pub(super) fn configure(&self, caps: &gst::CapsRef) -> Result<(), String> {
+    /// Gets ready for frames of `caps`; the caps that they leave with.
+    pub(super) fn configure(&self, caps: &gst::CapsRef) -> Result<gst::Caps, String> {
         let info = gst_video::VideoInfo::from_caps(caps).map_err(|e| format!("caps {caps}: {e}"))?;
         let frame = video::frame_info(&info).ok_or_else(|| format!("caps {caps}: no format of ours"))?;
         if let Some(stream) = lock(&self.stream).as_mut()
             && stream.frame == frame
         {
-            stream.info = info; // another frame rate changes nothing here
-            return Ok(());
+            // Another frame rate changes nothing else here.
+            let (output, output_caps) = output_of(caps, &info, stream.session.scale())?;
+            *stream = Stream { input: caps.to_owned(), info, output, caps: output_caps.clone(), ..stream.clone() };
+            return Ok(output_caps);
         }
         let mut query = gst::query::Latency::new();
         let live = self.sinkpad.peer_query(&mut query) && query.result().0;
@@ -164,19 +191,13 @@ impl TorchFilter {
             error.to_string()
         })?;
         gst::info!(CAT, imp = self, "{} runs {} for {frame}", model.info().name, session.engine().describe());
-        let stream = Stream { info, frame, live, session };
+        let (output, output_caps) = output_of(caps, &info, session.scale())?;
+        let stream = Stream { input: caps.to_owned(), info, frame, output, caps: output_caps.clone(), live, session };
         let before = lock(&self.stream).replace(stream);
         drop(before);
         lock(&self.interval).reset();
-        Ok(())
-    }
-
-    pub(super) fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        // What a serialised query asks about has to have arrived downstream.
-        if query.is_serialized() && self.queue.wait_until_empty().is_err() {
-            return false;
-        }
-        gst::Pad::query_default(pad, Some(&*self.obj()), query)
+        self.fresh.store(true, Ordering::SeqCst);
+        Ok(output_caps)
     }
 }
 

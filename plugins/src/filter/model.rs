@@ -10,6 +10,7 @@ use gst_torch_runtime::{Error, Model, Result as TorchResult};
 
 use super::Session;
 use super::imp::{CAT, TorchFilter, Virtuals};
+use super::outlet::output_of;
 use crate::sync::lock;
 
 impl TorchFilter {
@@ -18,18 +19,27 @@ impl TorchFilter {
         element.class().as_ref().virtuals.expect("an abstract class has no instances, its subclasses fill this")
     }
 
-    pub(super) fn load_model(&self) -> TorchResult<Arc<Model>> {
+    /// The model, and how many times larger frames leave with it.
+    pub(super) fn load_model(&self) -> TorchResult<(Arc<Model>, usize)> {
         let settings = lock(&self.settings).model.clone();
-        let file = settings.open(self.virtuals().default_model, self.virtuals().task)?;
-        file.load(settings.device, settings.precision)
+        let virtuals = self.virtuals();
+        let name = match &settings.model_file {
+            Some(name) => name.clone(),
+            None => (virtuals.default_model)(&self.obj())?,
+        };
+        let file = settings.open(&name, virtuals.task)?;
+        let model = file.load(settings.device, settings.precision)?;
+        let scale = (virtuals.scale)(&self.obj(), &model)?;
+        Ok((model, scale))
     }
 
     pub(super) fn load_for_start(&self) -> Result<(), gst::StateChangeError> {
         // Opening finds the loaded model in the cache again where nothing changed.
         let loaded = self.progress("loading", "Loading the model", || self.load_model());
         match loaded {
-            Ok(model) => {
+            Ok((model, scale)) => {
                 gst::info!(CAT, imp = self, "{} on {}", model.info().name, model.device());
+                self.scale.store(scale, Ordering::SeqCst);
                 let before = lock(&self.model).replace(model);
                 drop(before);
                 Ok(())
@@ -63,7 +73,7 @@ impl TorchFilter {
     }
 
     pub(super) fn install_model(&self, generation: u64) -> TorchResult<()> {
-        let model = self.load_model()?;
+        let (model, scale) = self.load_model()?;
         loop {
             let frame = lock(&self.stream).as_ref().map(|stream| stream.frame);
             let session = frame.map(|frame| self.make_session(&model, &frame)).transpose()?;
@@ -76,8 +86,14 @@ impl TorchFilter {
             }
             let mut old_session = None;
             if let (Some(stream), Some(session)) = (stream.as_mut(), session) {
+                let fits = output_of(&stream.input, &stream.info, session.scale());
+                let (output, caps) =
+                    fits.map_err(|reason| Error::Mismatch { model: model.info().name.clone(), reason })?;
+                (stream.output, stream.caps) = (output, caps);
                 old_session = Some(std::mem::replace(&mut stream.session, session));
+                self.fresh.store(true, Ordering::SeqCst);
             }
+            self.scale.store(scale, Ordering::SeqCst);
             let old_model = lock(&self.model).replace(model);
             drop(stream);
             drop((old_session, old_model));

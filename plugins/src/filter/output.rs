@@ -1,14 +1,13 @@
 //! Frames out: what the task of the source pad does, and what downstream asks and says.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::Finish;
-use super::imp::{CAT, Counters, Item, TorchFilter};
+use super::imp::{CAT, Counters, Item, Stream, TorchFilter};
+use super::{Failed, Finish, Outlet};
 use crate::sync::lock;
 
 impl TorchFilter {
@@ -49,7 +48,7 @@ impl TorchFilter {
                 self.srcpad.push_event(event);
                 Ok(gst::FlowSuccess::Ok)
             }
-            Item::Frame { buffer, arrived, finish } => self.push_frame(buffer, arrived, finish),
+            Item::Frame { buffer, stream, arrived, finish } => self.push_frame(buffer, &stream, arrived, finish),
         };
         if result.is_err() {
             // Whoever brings the next frame hears of it; those that wait have nowhere to go, events still do.
@@ -60,20 +59,37 @@ impl TorchFilter {
 
     pub(super) fn push_frame(
         &self,
-        mut buffer: gst::Buffer,
+        buffer: gst::Buffer,
+        stream: &Stream,
         arrived: Instant,
         finish: Option<Finish>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if let Some(finish) = finish {
-            match finish(buffer.make_mut()) {
-                Ok(()) => {
+        let outlet = Outlet::new(self, stream);
+        let (buffer, finished) = match finish {
+            None => (buffer, false),
+            Some(finish) => match finish(buffer, &outlet) {
+                Ok(buffer) => {
                     lock(&self.failures).succeeded();
                     self.record(arrived.elapsed());
+                    (buffer, true)
                 }
-                Err(error) => self.frame_failed(&error.to_string())?,
-            }
-            self.pass_on_notices();
-        }
+                Err(Failed(buffer, error)) => {
+                    (*lock(&self.flow))?; // flushing is no failure
+                    self.frame_failed(&error.to_string())?;
+                    (buffer, false)
+                }
+            },
+        };
+        self.pass_on_notices(stream);
+        // What has no picture (a GAP buffer of no size) has nothing to be enlarged either.
+        let buffer = if finished || buffer.size() == 0 {
+            buffer
+        } else {
+            stream.session.pass(buffer, &outlet).map_err(|Failed(_, error)| {
+                gst::element_imp_error!(self, gst::StreamError::Failed, ["a frame cannot pass: {error}"]);
+                gst::FlowError::Error
+            })?
+        };
         (*lock(&self.flow))?;
         lock(&self.counters).stats.frames += 1;
         self.srcpad.push(buffer)
@@ -91,9 +107,8 @@ impl TorchFilter {
         }
     }
 
-    pub(super) fn pass_on_notices(&self) {
-        let session = lock(&self.stream).as_ref().map(|stream| Arc::clone(&stream.session));
-        for notice in session.iter().flat_map(|session| session.engine().take_notices()) {
+    fn pass_on_notices(&self, stream: &Stream) {
+        for notice in stream.session.take_notices() {
             gst::element_imp_warning!(self, gst::ResourceError::NoSpaceLeft, ["{notice}"]);
         }
     }
@@ -112,20 +127,6 @@ impl TorchFilter {
             *lock(&self.earliest) = earliest;
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
-    }
-
-    pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
-            let mut upstream = gst::query::Latency::new();
-            if !self.sinkpad.peer_query(&mut upstream) {
-                return false;
-            }
-            let (live, min, max) = upstream.result();
-            let own = if live { self.latency() } else { gst::ClockTime::ZERO };
-            latency.set(live, min + own, max.map(|max| max + own));
-            return true;
-        }
-        gst::Pad::query_default(pad, Some(&*self.obj()), query)
     }
 
     pub(super) fn latency(&self) -> gst::ClockTime {

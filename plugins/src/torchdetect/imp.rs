@@ -96,7 +96,10 @@ impl ElementImpl for TorchDetect {
 
 impl TorchFilterImpl for TorchDetect {
     const TASK: &'static str = "detect";
-    const DEFAULT_MODEL: &'static str = "person";
+
+    fn default_model(&self) -> Result<String> {
+        Ok("person".into())
+    }
 
     fn session(&self, model: &Arc<Model>, frame: &FrameInfo) -> Result<Arc<dyn Session>> {
         Ok(Arc::new(Detector::new(model, frame, Arc::clone(&self.params))?))

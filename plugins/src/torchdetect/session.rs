@@ -6,12 +6,13 @@ use gst_torch_models::boxes::{Detection, Rect};
 use gst_torch_models::detect::decode::{Params, decode};
 use gst_torch_models::detect::layout::{Hints, Layout};
 use gst_torch_models::detect::outputs::Outputs;
-use gst_torch_runtime::planes::{self, Fit, FrameInfo, Geometry, Planes, Preprocessor};
+use gst_torch_runtime::planes::{self, Fit, FrameInfo, Geometry, Preprocessor};
 use gst_torch_runtime::{Batching, Engine, Error, Model, ModelInfo, Result, Ticket};
 
-use crate::filter::{Finish, Session};
+use crate::filter::{Failed, Finish, Input, Session};
 use crate::meta::{self, Object};
 use crate::sync::lock;
+use crate::video::whole_pixels;
 
 /// The input size of a model that says nothing about it and does not scale by itself: what most detectors are made for.
 const USUAL_SIZE: [usize; 2] = [640, 640];
@@ -77,7 +78,8 @@ struct Part {
 }
 
 impl Session for Detector {
-    fn submit(&self, frame: &Planes, regions: Option<&[Object]>, batching: Batching) -> Result<Finish> {
+    fn submit(&self, input: Input) -> Result<Finish> {
+        let Input { frame, regions, batching, .. } = input;
         let engine = &self.shared.engine;
         let (device, kind) = (engine.device().torch(), engine.input_kind());
         let mut parts = Vec::new();
@@ -98,7 +100,10 @@ impl Session for Detector {
             }
         }
         let shared = Arc::clone(&self.shared);
-        Ok(Box::new(move |buffer| shared.finish(buffer, parts)))
+        Ok(Box::new(move |mut buffer, _| match shared.finish(buffer.make_mut(), parts) {
+            Ok(()) => Ok(buffer),
+            Err(error) => Err(Failed(buffer, error)),
+        }))
     }
 
     fn engine(&self) -> &Arc<Engine> {
@@ -138,13 +143,4 @@ impl Shared {
         let rect = Rect::from_corners(x1, y1, x2, y2).clip(self.frame.width as f32, self.frame.height as f32);
         (rect.area() > 0.0).then_some(rect)
     }
-}
-
-/// The pixels that a box touches, inside the frame; `None` where it touches none.
-fn whole_pixels(rect: &Rect, frame: &FrameInfo) -> Option<planes::Rect> {
-    let inside = rect.clip(frame.width as f32, frame.height as f32);
-    let (x, y) = (inside.x.floor() as usize, inside.y.floor() as usize);
-    let width = ((inside.x + inside.w).ceil() as usize).min(frame.width).saturating_sub(x);
-    let height = ((inside.y + inside.h).ceil() as usize).min(frame.height).saturating_sub(y);
-    (width > 0 && height > 0).then(|| planes::Rect::new(x, y, width, height))
 }

@@ -111,6 +111,20 @@ impl Preprocessor {
         Self::full_size_scaled(info, 255.0)
     }
 
+    /// For frames of `info` into an input of `spec`, whose size has to be theirs: nothing is interpolated, so that what
+    /// [`write_tensor`] makes of a network's unchanged input is the frame that came.
+    ///
+    /// # Errors
+    /// When the sizes differ, or the normalisation divides by 0.
+    pub fn same_size(info: &FrameInfo, spec: &InputSpec) -> Result<Self> {
+        let (frame, input) = ((info.width, info.height), (spec.width, spec.height));
+        if frame != input {
+            let text = format!("expected the size of the frame, {}x{}, got {}x{}", frame.0, frame.1, input.0, input.1);
+            return Err(Error::Input(text));
+        }
+        Self::with(info, &InputSpec { fit: Fit::Stretch, ..*spec }, Between::Repeat)
+    }
+
     fn full_size_scaled(info: &FrameInfo, scale: f32) -> Result<Self> {
         let colour = if info.channels() == 1 { Colour::Gray } else { Colour::Rgb };
         let (width, height) = (info.width, info.height);

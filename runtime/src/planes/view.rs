@@ -67,6 +67,14 @@ impl<'a> PlanesMut<'a> {
         &self.info
     }
 
+    /// Bytes and stride of a plane; empty for a plane that the format does not have.
+    pub fn plane_mut(&mut self, plane: usize) -> (&mut [u8], usize) {
+        match self.planes.get_mut(plane) {
+            Some((data, stride)) => (data, *stride),
+            None => (&mut [], 0),
+        }
+    }
+
     /// The same frame to read.
     pub fn as_planes(&self) -> Planes<'_> {
         Planes { info: self.info, planes: std::array::from_fn(|i| (&*self.planes[i].0, self.planes[i].1)) }

@@ -38,6 +38,7 @@ unsafe extern "C" {
         input: *mut C_tensor,
         as_list: c_int,
         out: *mut *mut RawOutputs,
+        peak: *mut i64,
         error: *mut *mut c_char,
     ) -> c_int;
     fn gt_outputs_len(outputs: *const RawOutputs) -> usize;
@@ -158,11 +159,28 @@ impl Module {
     /// Runs `forward`; `as_list` hands a batch over as a list of its items. The outputs are flattened: dictionary keys
     /// name their tensors, others have an empty name.
     pub fn forward(&self, input: &Tensor, as_list: bool) -> Result<Vec<(String, Tensor)>, Thrown> {
+        self.forward_into(input, as_list, None)
+    }
+
+    /// As `forward`, and the most bytes that were allocated for it at one time, its outputs included.
+    pub fn forward_metered(&self, input: &Tensor, as_list: bool) -> Result<(Vec<(String, Tensor)>, u64), Thrown> {
+        let mut peak = 0;
+        let outputs = self.forward_into(input, as_list, Some(&mut peak))?;
+        Ok((outputs, peak.max(0) as u64))
+    }
+
+    fn forward_into(
+        &self,
+        input: &Tensor,
+        as_list: bool,
+        peak: Option<&mut i64>,
+    ) -> Result<Vec<(String, Tensor)>, Thrown> {
         let (mut outputs, mut error) = (ptr::null_mut(), ptr::null_mut());
+        let peak = peak.map_or(ptr::null_mut(), ptr::from_mut);
         // SAFETY: tch's C_tensor is a torch::Tensor; the outputs are ours to free, each tensor is a new handle.
         unsafe {
             let input = input.as_ptr().cast_mut();
-            let status = gt_module_forward(self.0, input, c_int::from(as_list), &mut outputs, &mut error);
+            let status = gt_module_forward(self.0, input, c_int::from(as_list), &mut outputs, peak, &mut error);
             check(status, error)?;
             let items = (0..gt_outputs_len(outputs))
                 .map(|i| {

@@ -11,9 +11,13 @@
 #include <torch/csrc/jit/passes/normalize_ops.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <ATen/Parallel.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <algorithm>
 #include <cstring>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -28,6 +32,20 @@ struct Module {
 
 struct Outputs {
   std::vector<std::pair<std::string, at::Tensor>> items;
+};
+
+// Adds up what libtorch's allocators hand to this thread, beside what was there before.
+class Peak : public c10::MemoryReportingInfoBase {
+public:
+  void reportMemoryUsage(void *, int64_t size, size_t, size_t, c10::Device) override {
+    now_ += size;
+    peak_ = std::max(peak_, now_);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t peak() const { return peak_; }
+
+private:
+  int64_t now_ = 0, peak_ = 0;
 };
 
 char *copy(const std::string &text) {
@@ -165,9 +183,13 @@ int gt_module_signature(Module *module, char **text, char **error) {
   });
 }
 
-int gt_module_forward(Module *module, at::Tensor *input, int as_list, Outputs **out, char **error) {
+// `peak`, where it is not null, becomes the most bytes that the pass had allocated at one time.
+int gt_module_forward(Module *module, at::Tensor *input, int as_list, Outputs **out, int64_t *peak, char **error) {
   return guarded(error, [&] {
     at::NoGradGuard no_grad;
+    const auto meter = std::make_shared<Peak>();
+    std::optional<c10::DebugInfoGuard> metered;
+    if (peak) metered.emplace(c10::DebugInfoKind::PROFILER_STATE, meter);
     std::vector<c10::IValue> arguments;
     if (as_list) {
       c10::List<at::Tensor> list;
@@ -179,6 +201,7 @@ int gt_module_forward(Module *module, at::Tensor *input, int as_list, Outputs **
     auto result = std::make_unique<Outputs>();
     flatten(module->module.forward(std::move(arguments)), "", *result);
     *out = result.release();
+    if (peak) *peak = meter->peak();
   });
 }
 

@@ -67,7 +67,8 @@ fn with_one_packet_in_twenty_lost_every_key_frame_that_arrives_is_a_recovery() {
     let keys = keys.lock().unwrap();
     assert!(keys.len() + lost >= FRAMES / INTERVAL, "{} key frames arrived", keys.len());
     for key in keys.iter() {
-        let picture = shown.iter().find(|piece| piece.pts == Some(*key)).unwrap_or_else(|| panic!("no picture at {key}"));
+        let picture =
+            shown.iter().find(|piece| piece.pts == Some(*key)).unwrap_or_else(|| panic!("no picture at {key}"));
         assert!(!picture.corrupted, "the key frame at {key} is no recovery");
     }
     // So a loss is over within an interval, unless a key frame is lost itself.

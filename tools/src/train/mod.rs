@@ -8,6 +8,10 @@ mod checkpoint;
 mod codec;
 pub mod dataset;
 mod detect;
+pub mod footage;
+mod interpolate;
+mod learner;
+mod restore;
 pub mod score;
 
 use clap::Subcommand;
@@ -24,12 +28,18 @@ enum Task {
     Detect(detect::Args),
     /// The autoencoder codec, from videos and pictures.
     Codec(codec::Args),
+    /// The network that fuses two pictures into one between them, from videos.
+    Interpolate(interpolate::Args),
+    /// A restorer: of noise, compression, blur, size or light.
+    Restore(restore::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
         Task::Codec(args) => codec::run(args),
+        Task::Interpolate(args) => interpolate::run(args),
+        Task::Restore(args) => restore::run(args),
     }
 }
 

@@ -1,14 +1,11 @@
 //! `gst-torch eval codec`: rate-distortion curves of our codec beside MJPEG, x264 and x265, on any clip, each through
 //! its GStreamer elements. Bits are those of the streams that the encoders write.
 
-mod clip;
 mod codecs;
-mod h264;
 mod measure;
 mod picture;
 mod plot;
 mod report;
-mod stream;
 mod table;
 
 use std::path::PathBuf;
@@ -16,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use clip::Clip;
+use crate::clip::Clip;
 use codecs::{Choice, Codec};
 use picture::Sample;
 use report::{ClipReport, Curve, Report};
@@ -195,7 +192,7 @@ fn anchors(args: &Args, codecs: &[(Codec, String)]) -> Result<Vec<String>> {
     Ok(defaults.filter(|anchor| names.contains(anchor)).map(|anchor| anchor.to_string()).collect())
 }
 
-fn even_size(text: &str) -> Result<(usize, usize), String> {
+pub(super) fn even_size(text: &str) -> Result<(usize, usize), String> {
     let size = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     let valid = |&(w, h): &(usize, usize)| [w, h].iter().all(|side| (2..=8192).contains(side) && side % 2 == 0);
     size.filter(valid).ok_or_else(|| "expected WIDTHxHEIGHT, both even, 2 to 8192".into())

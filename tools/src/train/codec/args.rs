@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::args::Precision;
-use super::footage::{self, Source};
+use super::super::footage::{self, Source};
 
 #[derive(clap::Args, Debug, Clone)]
 #[command(after_long_help = footage::HELP)]

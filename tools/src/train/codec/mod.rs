@@ -2,7 +2,6 @@
 
 mod args;
 mod card;
-mod footage;
 mod objective;
 mod prior;
 mod still;
@@ -24,10 +23,10 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
+use super::footage::{Cut, Footage};
 use crate::media::Yuv;
 pub use args::Args;
 use args::{Coding, Size, Stage};
-use footage::{Cut, Footage};
 use objective::{Batch, Outcome, evaluate};
 use streams::Streams;
 

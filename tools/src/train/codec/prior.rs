@@ -16,7 +16,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tch::Tensor;
 
-use super::footage::{Cut, Footage};
+use super::super::footage::{Cut, Footage};
 
 /// Pictures of a shot that are coded, and shots.
 const LENGTH: usize = 8;

@@ -9,7 +9,7 @@ use gst_torch_models::codec::still;
 use gst_torch_models::codec::stream::Subsampling;
 use tch::Tensor;
 
-use super::footage::Footage;
+use super::super::footage::Footage;
 use crate::media::Yuv;
 
 /// Every so many frames are looked at: those between are alike.

@@ -12,8 +12,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tch::{Kind, Tensor};
 
+use super::super::footage::{Cut, Footage, Shot};
 use super::args::Args;
-use super::footage::{Cut, Footage, Shot};
 use super::objective::{Batch, Outcome, evaluate};
 use super::{INDICES, index_planes};
 use crate::media::Yuv;

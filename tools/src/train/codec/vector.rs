@@ -14,8 +14,8 @@ use rand::{Rng, SeedableRng};
 use tch::{Device, Kind, Tensor, nn};
 use toml::{Table, Value};
 
+use super::super::footage::{Cut, Footage, Shot};
 use super::args::Args;
-use super::footage::{Cut, Footage, Shot};
 use super::objective::split;
 use super::{CLIP, schedule};
 use crate::train::adamw::AdamW;

@@ -268,6 +268,14 @@ impl Cut {
         Cut { x, y, side, mirrored: false, upside_down: false }
     }
 
+    /// So many samples farther right and down, as far as `frame` goes, at an even place.
+    pub fn moved(&self, frame: &Yuv, right: f64, down: f64) -> Self {
+        let place = |from: usize, by: f64, size: usize| {
+            ((from as f64 + by).round().max(0.0) as usize).min(size - self.side) & !1
+        };
+        Cut { x: place(self.x, right, frame.width), y: place(self.y, down, frame.height), ..*self }
+    }
+
     pub fn of(&self, frame: &Yuv) -> Picture {
         let plane = |index: usize, half: usize| {
             let (width, side) = (frame.width.div_ceil(half), self.side / half);

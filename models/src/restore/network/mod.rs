@@ -1,0 +1,163 @@
+//! The networks by task, a file each.
+
+mod backbone;
+pub mod curve;
+mod filter;
+mod upscale;
+
+use safetensors::SafeTensors;
+use tch::nn::{Path, VarStore};
+use tch::{Kind as Precision, TchError, Tensor};
+
+use super::{Config, Task};
+
+/// A network with its weights, which live in the `VarStore` it was built in.
+pub struct RestoreNet(Kind);
+
+enum Kind {
+    Filter(filter::Filter),
+    Upscale(upscale::Upscale),
+    Curve(curve::Curve),
+}
+
+impl RestoreNet {
+    /// Builds the network under `path` with fresh weights: with these it gives the picture as it came, or enlarged plainly.
+    ///
+    /// # Errors
+    /// When `config` makes no network, or libtorch cannot allocate.
+    pub fn new(path: &Path, config: &Config) -> Result<Self, TchError> {
+        let config = config.checked().map_err(TchError::Shape)?;
+        Ok(RestoreNet(match config.task {
+            Task::Denoise | Task::Deblock | Task::Deblur => Kind::Filter(filter::Filter::new(path, &config)?),
+            Task::SuperResolution => Kind::Upscale(upscale::Upscale::new(path, &config)?),
+            Task::LowLight => Kind::Curve(curve::Curve::new(path, &config)?),
+        }))
+    }
+
+    /// The restored samples, see [`super`]; computed in the precision of `x`.
+    ///
+    /// # Errors
+    /// When `x` is not `(N, Config::inputs(), h, w)` floating point on the device of the weights.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        match &self.0 {
+            Kind::Filter(net) => net.forward(x),
+            Kind::Upscale(net) => net.forward(x),
+            Kind::Curve(net) => net.forward(x),
+        }
+    }
+}
+
+/// The weights of a model of any task, by a built-in name, a card or a safetensors file.
+///
+/// # Errors
+/// When there is no such model, or it is none of the restorer's.
+pub fn weights(name: &str) -> Result<Vec<u8>, String> {
+    if let Some(model) = crate::builtin::MODELS.iter().find(|m| m.name == name) {
+        return Ok(model.weights.to_vec());
+    }
+    let mut path = std::path::PathBuf::from(name);
+    if path.extension().is_some_and(|e| e == "toml") {
+        let card = gst_torch_runtime::card::Card::read(&path).map_err(|e| e.to_string())?;
+        let file = card.weights.ok_or_else(|| format!("{name} names no weights"))?;
+        path.set_file_name(file);
+    }
+    std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Copies from safetensors bytes what fits into the network of `store`, and says how many tensors did. A convolution of
+/// fewer channels than the one that is copied takes the weights of the first ones.
+///
+/// # Errors
+/// When nothing fits, or the bytes are no weights.
+pub fn warm_start(store: &mut VarStore, bytes: &[u8]) -> Result<usize, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights are not a safetensors file: {e}"))?;
+    let mut taken = 0;
+    for (name, mut variable) in store.variables() {
+        let Ok(view) = file.tensor(&name) else { continue };
+        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(format!("tensor '{name}' is of type {:?}; expected F32", view.dtype()));
+        }
+        let size = variable.size();
+        let smaller = shape.len() == size.len() && shape.iter().zip(&size).all(|(from, to)| from >= to);
+        if !smaller {
+            continue;
+        }
+        let mut copy = || -> Result<(), TchError> {
+            let mut values = Tensor::f_from_data_size(view.data(), &shape, Precision::Float)?;
+            for (dimension, &side) in size.iter().enumerate() {
+                values = values.f_narrow(dimension as i64, 0, side)?;
+            }
+            tch::no_grad(|| variable.f_copy_(&values))
+        };
+        copy().map_err(|e| format!("tensor '{name}': {e}"))?;
+        taken += 1;
+    }
+    if taken == 0 {
+        return Err("no tensor of the weights fits this network".into());
+    }
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, nn};
+
+    use super::*;
+
+    fn nets() -> Vec<(Config, RestoreNet, VarStore)> {
+        let configs = Task::ALL.map(|task| Config { channels: 8, blocks: 2, ..Config::of(task, 2) });
+        let build = |config: Config| {
+            let store = VarStore::new(Device::Cpu);
+            let net = RestoreNet::new(&store.root(), &config).unwrap();
+            for (_, variable) in store.variables() {
+                let noise = variable.randn_like() * 0.05;
+                let _ = tch::no_grad(|| variable.shallow_clone().g_add_(&noise));
+            }
+            (config, net, store)
+        };
+        configs.into_iter().map(build).collect()
+    }
+
+    #[test]
+    fn nothing_beyond_its_reach_changes_an_output() {
+        for (config, net, _store) in nets() {
+            let far = (config.reach() / 2) as i64;
+            let cells = (config.grid() / 2) as i64;
+            let size = (far / cells * 2 + 4) * cells;
+            let (x, middle) = (Tensor::rand([1, config.inputs(), size, size], (Kind::Float, Device::Cpu)), size / 2);
+            let y = x.copy();
+            // All but the samples within reach of the cell in the middle.
+            let (start, side) = (middle - far, 2 * far + cells);
+            let mut rest = y.shallow_clone();
+            let kept = x.narrow(2, start, side).narrow(3, start, side).copy();
+            let _ = rest.f_add_scalar_(0.3).unwrap();
+            rest.narrow(2, start, side).narrow(3, start, side).copy_(&kept);
+            let centre = |t: &Tensor| {
+                let (from, side) = (middle * config.scale, cells * config.scale);
+                net.forward(t).unwrap().narrow(2, from, side).narrow(3, from, side)
+            };
+            let apart = tch::no_grad(|| (centre(&x) - centre(&y)).abs().max().double_value(&[]));
+            assert!(apart < 1e-6, "{}: {apart}", config.task);
+        }
+    }
+
+    #[test]
+    fn a_network_of_another_task_begins_with_what_fits() {
+        let mut all = nets();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        all[0].2.save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let from = all[0].2.variables();
+        let store = &mut all[1].2;
+        assert_eq!(warm_start(store, &bytes), Ok(store.len()));
+        let to = store.variables();
+        assert_eq!(to["blocks.1.0.weight"], from["blocks.1.0.weight"]);
+        assert_eq!(to["first.weight"], from["first.weight"].narrow(1, 0, 24));
+        let mut other = nn::VarStore::new(Device::Cpu);
+        let _ = other.root().var("else", &[3], nn::Init::Const(0.0));
+        assert!(warm_start(&mut other, &bytes).unwrap_err().contains("no tensor"));
+        assert!(warm_start(&mut other, b"x").unwrap_err().contains("safetensors"));
+    }
+}

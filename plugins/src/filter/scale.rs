@@ -1,0 +1,219 @@
+//! Caps of frames that leave larger than they come, and the buffers for them.
+
+use gst::glib;
+use gst::prelude::*;
+
+/// Caps with width and height multiplied.
+pub fn enlarged(caps: &gst::CapsRef, scale: usize) -> gst::Caps {
+    let scale = i32::try_from(scale).unwrap_or(i32::MAX);
+    map_sides(caps, |least, most| Some((least.saturating_mul(scale), most.saturating_mul(scale))))
+}
+
+/// Caps with width and height divided; what has no whole size is left out.
+pub fn reduced(caps: &gst::CapsRef, scale: usize) -> gst::Caps {
+    let scale = i32::try_from(scale).unwrap_or(i32::MAX).max(1);
+    map_sides(caps, |least, most| {
+        let (least, most) = ((least.saturating_add(scale - 1)) / scale, most / scale);
+        (least <= most).then_some((least, most))
+    })
+}
+
+fn map_sides(caps: &gst::CapsRef, map: impl Fn(i32, i32) -> Option<(i32, i32)>) -> gst::Caps {
+    let mut out = gst::Caps::new_empty();
+    for (structure, features) in caps.iter_with_features() {
+        let mut structure = structure.to_owned();
+        let sides = ["width", "height"].map(|name| {
+            let Ok(value) = structure.value(name) else { return Some((name, None)) };
+            map_value(value, &map).map(|mapped| (name, Some(mapped)))
+        });
+        let [Some(width), Some(height)] = sides else { continue };
+        for (name, value) in [width, height] {
+            if let Some(value) = value {
+                structure.set_value(name, value);
+            }
+        }
+        if let Some(out) = out.get_mut() {
+            out.append_structure_full(structure, Some(features.to_owned()));
+        }
+    }
+    out
+}
+
+/// A number, a range of numbers or a list of them; `None` where nothing of it is left.
+fn map_value(value: &glib::Value, map: &impl Fn(i32, i32) -> Option<(i32, i32)>) -> Option<glib::SendValue> {
+    if let Ok(number) = value.get::<i32>() {
+        let (least, most) = map(number, number)?;
+        return (least == most).then(|| least.to_send_value());
+    }
+    if let Ok(range) = value.get::<gst::IntRange<i32>>() {
+        let (least, most) = map(range.min(), range.max())?;
+        return Some(if least == most {
+            least.to_send_value()
+        } else {
+            gst::IntRange::new(least, most).to_send_value()
+        });
+    }
+    let list = value.get::<gst::List>().ok()?;
+    let mapped: Vec<_> = list.iter().filter_map(|value| map_value(value, map)).collect();
+    (!mapped.is_empty()).then(|| gst::List::from_values(mapped).to_send_value())
+}
+
+/// The caps of what leaves: those that came, of another size. The colours are written down, since what they are taken for
+/// where nothing is said goes by the height.
+pub fn output_caps(caps: &gst::CapsRef, info: &gst_video::VideoInfo, scale: usize) -> gst::Caps {
+    if scale == 1 {
+        return caps.to_owned();
+    }
+    let mut out = enlarged(caps, scale);
+    if let Some(structure) = out.make_mut().structure_mut(0)
+        && !structure.has_field("colorimetry")
+    {
+        let colorimetry = info.colorimetry().to_string();
+        if !colorimetry.is_empty() {
+            structure.set("colorimetry", colorimetry);
+        }
+    }
+    out
+}
+
+/// Buffers for what leaves: from downstream's pool where it offers one, else from one of our own.
+#[derive(Debug, Default)]
+pub struct Pool {
+    current: Option<(gst::Caps, gst::BufferPool)>,
+}
+
+impl Pool {
+    /// A buffer for `caps`. Asks downstream when the caps are others than before, or `renegotiate` says so.
+    pub fn buffer(
+        &mut self,
+        pad: &gst::Pad,
+        caps: &gst::Caps,
+        info: &gst_video::VideoInfo,
+        renegotiate: bool,
+    ) -> Result<gst::Buffer, gst::FlowError> {
+        if renegotiate || self.current.as_ref().is_none_or(|(of, _)| of != caps) {
+            self.stop();
+            let pool = negotiate(pad, caps, info).map_err(|_| gst::FlowError::NotNegotiated)?;
+            self.current = Some((caps.clone(), pool));
+        }
+        let (_, pool) = self.current.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
+        pool.acquire_buffer(None)
+    }
+
+    pub fn stop(&mut self) {
+        if let Some((_, pool)) = self.current.take() {
+            let _ = pool.set_active(false);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn negotiate(
+    pad: &gst::Pad,
+    caps: &gst::Caps,
+    info: &gst_video::VideoInfo,
+) -> Result<gst::BufferPool, glib::BoolError> {
+    let mut query = gst::query::Allocation::new(Some(caps), true);
+    let answered = pad.peer_query(&mut query);
+    let strides = answered && query.find_allocation_meta::<gst_video::VideoMeta>().is_some();
+    let (allocator, params) = query.allocation_params().next().map_or((None, None), |(a, p)| (a, Some(p)));
+    let offers: Vec<_> = query.allocation_pools().collect();
+    for (offered, size, least, most) in offers.into_iter().filter(|_| answered) {
+        let Some(pool) = offered else { continue };
+        let mut config = pool.config();
+        config.set_params(Some(caps), size.max(info.size() as u32), least, most);
+        if strides {
+            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
+        }
+        if pool.set_config(config).is_ok() && pool.set_active(true).is_ok() {
+            return Ok(pool);
+        }
+    }
+    let pool = own_pool(caps, info, |config| {
+        config.set_allocator(allocator.as_ref(), params.as_ref());
+        if strides {
+            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
+        }
+    })?;
+    pool.set_active(true)?;
+    Ok(pool)
+}
+
+fn own_pool(
+    caps: &gst::Caps,
+    info: &gst_video::VideoInfo,
+    complete: impl FnOnce(&mut gst::BufferPoolConfigRef),
+) -> Result<gst::BufferPool, glib::BoolError> {
+    let pool = gst_video::VideoBufferPool::new().upcast::<gst::BufferPool>();
+    let mut config = pool.config();
+    config.set_params(Some(caps), info.size() as u32, 0, 0);
+    complete(&mut config);
+    pool.set_config(config)?;
+    Ok(pool)
+}
+
+/// Answers upstream, whose frames go no further than here: any strides are read, and a pool is there if it wants one.
+pub fn propose_allocation(query: &mut gst::query::Allocation) -> bool {
+    let (Some(caps), need_pool) = query.get_owned() else { return false };
+    let Ok(info) = gst_video::VideoInfo::from_caps(&caps) else { return false };
+    if need_pool {
+        let strides = |config: &mut gst::BufferPoolConfigRef| {
+            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
+        };
+        let pool = own_pool(&caps, &info, strides).ok();
+        query.add_allocation_pool(pool.as_ref(), info.size() as u32, 0, 0);
+    }
+    query.add_allocation_meta::<gst_video::VideoMeta>(None);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caps(text: &str) -> gst::Caps {
+        gst::init().unwrap();
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn sizes_are_multiplied_and_divided_whatever_they_are_written_as() {
+        for (small, large) in [
+            ("video/x-raw,width=3,height=5", "video/x-raw,width=6,height=10"),
+            ("video/x-raw,width=[1,100],height={2,4}", "video/x-raw,width=[2,200],height={4,8}"),
+            ("video/x-raw,format=I420", "video/x-raw,format=I420"),
+            ("video/x-raw(memory:DMABuf),width=3,height=5", "video/x-raw(memory:DMABuf),width=6,height=10"),
+        ] {
+            assert_eq!(enlarged(&caps(small), 2), caps(large));
+            assert_eq!(reduced(&caps(large), 2), caps(small));
+        }
+    }
+
+    #[test]
+    fn what_has_no_half_is_left_out() {
+        assert!(reduced(&caps("video/x-raw,width=7,height=10"), 2).is_empty());
+        assert_eq!(
+            reduced(&caps("video/x-raw,width={7,8},height=[1,9]"), 4),
+            caps("video/x-raw,width={2},height=[1,2]")
+        );
+        assert_eq!(
+            enlarged(&caps("video/x-raw,width=[1,max],height=1"), 4),
+            caps("video/x-raw,width=[4,max],height=4")
+        );
+    }
+
+    #[test]
+    fn colours_are_written_down_so_that_they_stay_at_another_height() {
+        let given = caps("video/x-raw,format=I420,width=640,height=360,framerate=25/1");
+        let info = gst_video::VideoInfo::from_caps(&given).unwrap();
+        let out = gst_video::VideoInfo::from_caps(&output_caps(&given, &info, 2)).unwrap();
+        assert_eq!((out.width(), out.height(), out.fps()), (1280, 720, gst::Fraction::new(25, 1)));
+        assert_eq!(out.colorimetry(), info.colorimetry());
+        assert_eq!(output_caps(&given, &info, 1), given);
+    }
+}

@@ -1,0 +1,209 @@
+//! Live streams, and what is changed while they play.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::*;
+use crate::scripted;
+
+/// Plays 60 live frames of 100 a second through a model that does far fewer; frames out, skipped, and how many are dark.
+fn overload(policy: &str) -> (u64, u64, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let model = scripted::slow_restorer(folder.path(), "slow.pt", 40);
+    let pipeline = launch(&format!(
+        "videotestsrc is-live=true num-buffers=60 pattern=white ! video/x-raw,format=GRAY8,width=64,height=64,framerate=100/1 \
+         ! torchrestore name=restore model-file={} input-colour=rgb precision=fp32 late-policy={policy} \
+         ! fakesink name=sink sync=false",
+        model.display()
+    ));
+    let dark = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&dark);
+    let pad = pipeline.by_name("restore").unwrap().static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let buffer = info.buffer().unwrap();
+        seen.fetch_add(u64::from(buffer.map_readable().unwrap()[0] < 150), Ordering::SeqCst);
+        gst::PadProbeReturn::Ok
+    });
+    common::play_to_eos(&pipeline);
+    let rendered = stats(&pipeline.by_name("sink").unwrap()).get::<u64>("rendered").unwrap();
+    let skipped = stats(&pipeline.by_name("restore").unwrap()).get::<u64>("skipped").unwrap();
+    pipeline.set_state(gst::State::Null).unwrap();
+    (rendered, skipped, dark.load(Ordering::SeqCst))
+}
+
+#[test]
+fn late_policy_decides_what_becomes_of_frames_the_model_has_no_time_for() {
+    assert_eq!(overload("block"), (60, 0, 60));
+    for policy in ["auto", "passthrough"] {
+        let (frames, skipped, restored) = overload(policy);
+        assert_eq!(frames, 60, "{policy}: every frame arrives");
+        assert!(skipped > 0 && restored > 0, "{policy}: {skipped} and {restored}");
+        assert_eq!(restored + skipped, 60, "{policy}: a frame is restored, or counted as skipped");
+    }
+    let (frames, skipped, restored) = overload("skip");
+    assert!(skipped > 0 && frames + skipped == 60 && restored == frames, "{frames}, {skipped} and {restored}");
+}
+
+#[test]
+fn task_and_model_change_while_playing_and_no_frame_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let halves = scripted::halves(folder.path(), "halves.pt");
+    let quarters = scripted::restorer(folder.path(), "quarters.pt", 3, "", |x| vec![x * 0.25 + 0.7]);
+    let caps = caps("GRAY8", 64, 48);
+    let mut harness = with_model(&halves, "");
+    let element = harness.element().unwrap();
+    harness.set_src_caps(caps.clone());
+    let mut number = 0;
+    let mut until = |harness: &mut gst_check::Harness, done: &dyn Fn(u8, u8) -> bool| {
+        for _ in 0..1000 {
+            let sent = frame(&caps, number);
+            let (expected, was) = (label(&sent), bytes(&sent)[0]);
+            harness.push(sent).unwrap();
+            let got = harness.pull().unwrap();
+            assert_eq!(label(&got), expected);
+            number += 1;
+            if done(was, bytes(&got)[0]) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the other model takes over");
+    };
+    until(&mut harness, &|was, is| is.abs_diff(was / 2) <= 1);
+    element.set_property("model-file", quarters.to_str().unwrap());
+    until(&mut harness, &|was, is| is.abs_diff(was / 4 + 178) <= 2);
+    // Back to a task, without a file.
+    element.set_property("model-file", None::<&str>);
+    until(&mut harness, &|was, is| is.abs_diff(was) <= 12);
+    element.set_property_from_str("task", "custom");
+    element.set_property("model-file", halves.to_str().unwrap());
+    until(&mut harness, &|was, is| is.abs_diff(was / 2) <= 1);
+}
+
+#[test]
+fn a_swap_to_another_size_changes_caps_between_two_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let (halves, doubles) =
+        (scripted::halves(folder.path(), "halves.pt"), scripted::doubles(folder.path(), "doubles.pt"));
+    let caps = caps("RGB", 64, 48);
+    let mut harness = with_model(&halves, "output-kind=image");
+    let element = harness.element().unwrap();
+    harness.set_src_caps(caps.clone());
+    let mut sizes = Vec::new();
+    for number in 0..400 {
+        harness.push(frame(&caps, number)).unwrap();
+        let got = harness.pull().unwrap();
+        assert_eq!(label(&got), label(&frame(&caps, number)));
+        sizes.push(got.size());
+        match number {
+            5 => element.set_property("model-file", doubles.to_str().unwrap()),
+            _ if sizes.last() == Some(&(128 * 96 * 3)) => {
+                element.set_property("model-file", halves.to_str().unwrap());
+            }
+            _ if sizes.contains(&(128 * 96 * 3)) => break,
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    assert_eq!(sizes.last(), Some(&(64 * 48 * 3)), "{sizes:?}");
+    let events = std::iter::from_fn(|| harness.pull_event().ok());
+    let widths: Vec<i32> = events
+        .filter_map(|event| match event.view() {
+            gst::EventView::Caps(caps) => caps.caps().structure(0).unwrap().get("width").ok(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(widths, [64, 128, 64]);
+}
+
+#[test]
+fn a_bad_file_named_while_playing_leaves_the_old_model_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = scripted::halves(folder.path(), "good.pt");
+    let bad = scripted::restorer(folder.path(), "bad.pt", 3, "", |x| vec![x.mean(tch::Kind::Float)]);
+    let caps = caps("GRAY8", 64, 48);
+    let mut harness = with_model(&model, "");
+    let bus = gst::Bus::new();
+    harness.element().unwrap().set_bus(Some(&bus));
+    harness.set_src_caps(caps.clone());
+    harness.element().unwrap().set_property("model-file", bad.to_str().unwrap());
+    let warning = bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &[gst::MessageType::Warning]).unwrap();
+    let gst::MessageView::Warning(warning) = warning.view() else { panic!("not a warning") };
+    let text = format!("{} {:?}", warning.error(), warning.debug());
+    assert!(text.contains("bad.pt") && text.contains("the model before goes on"), "{text}");
+    harness.push(frame(&caps, 0)).unwrap();
+    let (was, is) = (bytes(&frame(&caps, 0))[0], bytes(&harness.pull().unwrap())[0]);
+    assert!(is.abs_diff(was / 2) <= 1);
+}
+
+#[test]
+fn detected_boxes_are_restored_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let detector = scripted::brightness(folder.path(), "brightness.pt", 0);
+    let model = scripted::halves(folder.path(), "halves.pt");
+    // The detector finds a box over the right half.
+    let pipeline = launch(&format!(
+        "videotestsrc num-buffers=4 pattern=white ! video/x-raw,format=RGB,width=256,height=256 \
+         ! torchdetect model-file={} ! torchrestore model-file={} inference-region=roi-list object-class=thing \
+         ! appsink name=sink sync=false",
+        detector.display(),
+        model.display()
+    ));
+    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    let frames = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&frames);
+    let keep = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        seen.lock().unwrap().push(bytes(sample.buffer().unwrap()));
+        Ok(gst::FlowSuccess::Ok)
+    };
+    sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(keep).build());
+    common::play_to_end(&pipeline);
+    let frames = frames.lock().unwrap();
+    assert_eq!(frames.len(), 4);
+    for frame in frames.iter() {
+        let at = |x: usize, y: usize| frame[(y * 256 + x) * 3];
+        assert!((0..256).all(|y| (0..126).all(|x| at(x, y) == 255)), "the left half is as it came");
+        assert!((0..256).all(|y| (140..256).all(|x| at(x, y).abs_diff(128) <= 1)), "the right half is restored");
+    }
+}
+
+#[test]
+fn the_element_can_be_taken_out_of_a_playing_pipeline() {
+    let pipeline = launch(
+        "videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=48,framerate=50/1 \
+         ! identity name=before ! torchrestore name=restore ! identity name=after ! fakesink name=sink sync=false",
+    );
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let sink = pipeline.by_name("sink").unwrap();
+    let rendered = || stats(&sink).get::<u64>("rendered").unwrap();
+    let wait_for = |count: u64| {
+        for _ in 0..600 {
+            if rendered() >= count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{} frames of {count}", rendered());
+    };
+    wait_for(10);
+    let [before, restore, after] = ["before", "restore", "after"].map(|name| pipeline.by_name(name).unwrap());
+    let pad = before.static_pad("src").unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let parts = Mutex::new(Some((pipeline.clone(), before.clone(), restore.clone(), after, sender)));
+    pad.add_probe(gst::PadProbeType::IDLE, move |_, _| {
+        if let Some((pipeline, before, restore, after, sender)) = parts.lock().unwrap().take() {
+            before.unlink(&restore);
+            restore.unlink(&after);
+            pipeline.remove(&restore).unwrap();
+            before.link(&after).unwrap();
+            sender.send(()).unwrap();
+        }
+        gst::PadProbeReturn::Remove
+    });
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+    restore.set_state(gst::State::Null).unwrap();
+    let so_far = rendered();
+    wait_for(so_far + 10);
+    pipeline.set_state(gst::State::Null).unwrap();
+}

@@ -1,0 +1,191 @@
+//! A network that learns, its running average, and all that a run needs to be resumed.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use tch::{Tensor, nn};
+
+use super::adamw::AdamW;
+use super::checkpoint::{self, Progress};
+
+/// Longest step, as the norm of the gradients.
+const CLIP: f64 = 1.0;
+/// Part of a run in which the learning rate rises.
+const WARM_UP: f64 = 0.02;
+
+/// How long to learn, and how fast.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub steps: u64,
+    /// Minutes; whatever `steps` says.
+    pub time_limit: Option<f64>,
+    /// Learning rate at its highest.
+    pub rate: f64,
+    /// Steps between two checkpoints.
+    pub every: u64,
+    /// What decides the result beside data and time, in words; a checkpoint of another setting is not resumed.
+    pub setting: String,
+}
+
+pub struct Learner<N> {
+    pub net: N,
+    /// The same network with averaged weights: what is scored and saved.
+    pub average: N,
+    plan: Plan,
+    weights: nn::VarStore,
+    /// In order of names.
+    variables: Vec<(String, Tensor)>,
+    averages: HashMap<String, Tensor>,
+    optimiser: AdamW,
+    pub progress: Progress,
+}
+
+impl<N> Learner<N> {
+    /// `build` makes the network in a store, and fills it with the weights to begin with.
+    pub fn new(plan: Plan, build: impl Fn(&mut nn::VarStore) -> Result<N>) -> Result<Self> {
+        let mut store = nn::VarStore::new(tch::Device::Cpu);
+        let net = build(&mut store)?;
+        let mut weights = nn::VarStore::new(tch::Device::Cpu);
+        let average = build(&mut weights)?;
+        weights.copy(&store)?;
+        weights.freeze();
+        let mut variables: Vec<_> = store.variables().into_iter().collect();
+        variables.sort_by(|a, b| a.0.cmp(&b.0));
+        let count: usize = variables.iter().map(|(_, v)| v.numel()).sum();
+        println!("{:.3} M weights learn", count as f64 / 1e6);
+        let setting = plan.setting.clone();
+        Ok(Learner {
+            net,
+            average,
+            plan,
+            averages: weights.variables(),
+            weights,
+            optimiser: AdamW::new(&variables, 0.0)?,
+            variables,
+            progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, score: None, setting },
+        })
+    }
+
+    /// Everything that changes while training, by name.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        let mut state = self.optimiser.state();
+        for (name, variable) in &self.variables {
+            state.push((format!("average.{name}"), self.averages[name].shallow_clone()));
+            state.push((format!("network.{name}"), variable.shallow_clone()));
+        }
+        state
+    }
+
+    /// Goes on from the checkpoint in `folder`.
+    pub fn resume(&mut self, folder: &Path) -> Result<()> {
+        let saved = checkpoint::resume(folder, &self.state(), &self.plan.setting)?;
+        self.optimiser.set_steps(saved.optimiser_steps);
+        self.progress = saved;
+        Ok(())
+    }
+
+    /// Writes a checkpoint, and the averaged weights as `NAME.safetensors`, whose path is returned.
+    pub fn save(&mut self, folder: &Path, name: &str) -> Result<PathBuf> {
+        self.progress.optimiser_steps = self.optimiser.steps();
+        checkpoint::save(folder, &self.progress, &self.state())?;
+        let path = folder.join(format!("{name}.safetensors"));
+        self.weights.save(&path).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+
+    /// How much of the run is over, 0 to 1.
+    pub fn done(&self) -> f64 {
+        match self.plan.time_limit {
+            Some(minutes) => (self.progress.seconds / (minutes * 60.0)).min(1.0),
+            None => (self.progress.step as f64 / self.plan.steps as f64).min(1.0),
+        }
+    }
+
+    /// The steps between two checkpoints, fewer at the end. `loss` is told the number of the step, which with the seed
+    /// decides what is drawn. Returns the mean of the losses.
+    pub fn round(&mut self, mut loss: impl FnMut(&N, u64) -> Result<Tensor>) -> Result<f64> {
+        let bar = ProgressBar::new(self.plan.every);
+        bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
+        let (mut sum, mut steps) = (0.0, 0);
+        while steps < self.plan.every && self.done() < 1.0 {
+            let began = Instant::now();
+            let loss = loss(&self.net, self.progress.step)?;
+            let value = f64::try_from(loss.f_detach()?)?;
+            ensure!(value.is_finite(), "the loss is no number: try a lower --rate");
+            loss.f_backward()?;
+            self.optimiser.step(self.plan.rate * schedule(self.done()), CLIP)?;
+            self.follow()?;
+            sum += value;
+            steps += 1;
+            self.progress.step += 1;
+            self.progress.seconds += began.elapsed().as_secs_f64();
+            bar.set_message(format!("loss {:.4}", sum / steps as f64));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        self.progress.epoch += 1;
+        Ok(sum / steps.max(1) as f64)
+    }
+
+    /// Moves the average towards the weights, quickly at first.
+    fn follow(&mut self) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let step = self.progress.step as f64;
+        let keep = ((1.0 + step) / (10.0 + step)).min(0.999);
+        for (name, variable) in &self.variables {
+            let mut average = self.averages[name].shallow_clone();
+            let _ = average.f_lerp_(variable, 1.0 - keep)?;
+        }
+        Ok(())
+    }
+}
+
+/// Linear warm-up, then half a cosine down to a hundredth.
+fn schedule(done: f64) -> f64 {
+    if done < WARM_UP {
+        return (done / WARM_UP).max(0.02);
+    }
+    let rest = (done - WARM_UP) / (1.0 - WARM_UP);
+    0.01 + 0.99 * 0.5 * (1.0 + (std::f64::consts::PI * rest).cos())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, nn::Init};
+
+    use super::*;
+
+    fn learner(every: u64) -> Learner<Tensor> {
+        let plan = Plan { steps: 60, time_limit: None, rate: 0.1, every, setting: "test".into() };
+        Learner::new(plan, |store| Ok(store.root().f_var("w", &[2], Init::Const(0.0))?)).unwrap()
+    }
+
+    fn distance(net: &Tensor, step: u64) -> Result<Tensor> {
+        let target = Tensor::from_slice(&[1f32, -1.0]) * (1.0 + 0.1 * (step % 2) as f64);
+        Ok((net - target).square().sum(Kind::Float))
+    }
+
+    #[test]
+    fn a_resumed_run_ends_where_a_run_in_one_go_ends() {
+        let _turn = super::super::GENERATOR.lock();
+        let mut whole = learner(60);
+        whole.round(distance).unwrap();
+        assert_eq!(whole.done(), 1.0);
+        assert!((whole.net.double_value(&[0]) - 1.05).abs() < 0.1);
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = learner(25);
+        first.round(distance).unwrap();
+        first.save(folder.path(), "w").unwrap();
+        let mut second = learner(60);
+        second.resume(folder.path()).unwrap();
+        second.round(distance).unwrap();
+        assert_eq!(second.progress.step, 60);
+        for (a, b) in [(&second.net, &whole.net), (&second.average, &whole.average)] {
+            assert_eq!(Vec::<f32>::try_from(a).unwrap(), Vec::<f32>::try_from(b).unwrap());
+        }
+    }
+}

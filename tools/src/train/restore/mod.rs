@@ -1,0 +1,111 @@
+//! `gst-torch train restore`: the networks of the restorer, from good pictures that are made bad on the way.
+
+mod args;
+mod card;
+mod score;
+mod streams;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use gst_torch_models::restore::network::{self, RestoreNet};
+use gst_torch_models::restore::{Config, SAMPLES, UNIT};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tch::{Kind, Tensor};
+
+use super::footage::Footage;
+use super::learner::{Learner, Plan};
+pub use args::Args;
+use streams::Streams;
+
+const MEMORY: usize = 12 << 30;
+/// Differences below this many levels count by their square, larger ones by their size.
+const KNEE: f64 = 4.0;
+/// Weight of the mean error of chroma against that of luma.
+const CHROMA: f64 = 0.25;
+
+pub fn run(args: Args) -> Result<()> {
+    ensure!(
+        args.batch_size > 0 && args.steps > 0 && args.every > 0 && args.length > 0,
+        "--batch-size, --steps, --every and --length must be above 0"
+    );
+    ensure!(args.cut >= 32 && args.cut.is_multiple_of(16), "--cut is {}; expected a multiple of 16 from 32", args.cut);
+    let config = configuration(&args)?;
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    if args.threads > 0 {
+        tch::set_num_threads(args.threads);
+    }
+    let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
+    ensure!(!data.is_empty(), "--data has nothing that can be learnt from");
+    let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
+
+    tch::manual_seed(args.seed as i64);
+    let weights = args.from.as_deref().map(network::weights).transpose().map_err(|e| anyhow!("--from: {e}"))?;
+    let mut learner = Learner::new(plan(&args, &config), |store| {
+        let net = RestoreNet::new(&store.root(), &config)?;
+        if let Some(weights) = &weights {
+            let taken = network::warm_start(store, weights).map_err(|e| anyhow!("--from: {e}"))?;
+            println!("{taken} of {} tensors begin as in --from", store.len());
+        }
+        Ok(net)
+    })?;
+    println!("{:.1} kMAC a luma sample of the input", config.macs() / 1e3);
+    if args.resume {
+        learner.resume(&args.out)?;
+    }
+
+    let name = args.name.clone().unwrap_or_else(|| config.task.model(config.scale).to_string());
+    let kind = args.precision.kind();
+    let mut streams = Streams::new(config, args.cut, args.length);
+    let mut results = Vec::new();
+    while learner.done() < 1.0 {
+        let mean = learner.round(|net, step| {
+            // Steps and seeds decide what is drawn.
+            let mut rng = StdRng::seed_from_u64(args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step);
+            let batch = streams.next(&mut rng, &data, args.batch_size, kind)?;
+            let output = net.forward(&batch.input)?.f_to_kind(Kind::Float)?;
+            streams.restored(&output)?;
+            loss(&output, &batch)
+        })?;
+        let mut line = format!("step {:6}  loss {mean:.4}", learner.progress.step);
+        results.clear();
+        for (name, degradation) in score::examples(config.task, config.scale as usize) {
+            if let Some(score) = score::score(&learner.average, &config, &val, &degradation, kind)? {
+                let before = score.before.map(|b| format!("{b:.2} -> ")).unwrap_or_default();
+                line += &format!("  {name}: {before}{:.2} dB {:.4}", score.psnr, score.ssim);
+                results.push((name, score));
+            }
+        }
+        println!("{line}  {:.1} min", learner.progress.seconds / 60.0);
+        learner.save(&args.out, &name)?;
+    }
+    let weights = learner.save(&args.out, &name)?;
+    card::write(&args, config, &weights, &learner.progress, &results)
+}
+
+fn configuration(args: &Args) -> Result<Config> {
+    let mut config = Config::of(args.task, args.scale);
+    config.channels = args.channels.unwrap_or(config.channels);
+    config.blocks = args.blocks.unwrap_or(config.blocks);
+    config.checked().map_err(|e| anyhow!(e))
+}
+
+fn plan(args: &Args, config: &Config) -> Plan {
+    Plan {
+        steps: args.steps,
+        time_limit: args.time_limit,
+        rate: args.rate,
+        every: args.every,
+        setting: format!(
+            "restore {config:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
+            args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
+        ),
+    }
+}
+
+/// The loss of Charbonnier et al. 1994 in levels of 8 bits, with a knee high enough that PSNR is what it rewards.
+fn loss(output: &Tensor, batch: &streams::Batch) -> Result<Tensor> {
+    let apart = output.f_sub(&batch.target)?.f_mul_scalar(UNIT)?;
+    let errors = apart.f_square()?.f_add_scalar(KNEE * KNEE)?.f_sqrt()?.f_add_scalar(-KNEE)?.f_mul(&batch.weight)?;
+    let mean = |from: i64, count: i64| errors.f_narrow(1, from, count)?.f_mean(Kind::Float);
+    Ok(mean(0, 4)?.f_add(&mean(4, SAMPLES - 4)?.f_mul_scalar(CHROMA)?)?)
+}
