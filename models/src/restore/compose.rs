@@ -13,7 +13,10 @@ const FEATHER: usize = 8;
 pub enum Mask {
     Even(f32),
     /// Row by row.
-    Pixels { width: usize, weights: Vec<f32> },
+    Pixels {
+        width: usize,
+        weights: Vec<f32>,
+    },
 }
 
 impl Mask {

@@ -142,7 +142,9 @@ pub fn from_maps(maps: &Maps, width: usize, height: usize) -> Result<Frame> {
     let (across, down) = (width.div_ceil(2), height.div_ceil(2));
     if maps.channels < 6 || maps.width < across || maps.height < down {
         let Maps { channels, height, width, .. } = maps;
-        return Err(shape(format!("the network gave [1, {channels}, {height}, {width}]; expected [1, 6, {down}, {across}]")));
+        return Err(shape(format!(
+            "the network gave [1, {channels}, {height}, {width}]; expected [1, 6, {down}, {across}]"
+        )));
     }
     let mut luma = vec![0; 2 * across * height];
     for (y, line) in luma.chunks_exact_mut(2 * across).enumerate() {
@@ -187,7 +189,8 @@ impl Buffer {
 
     pub fn planes_mut(&mut self) -> Result<PlanesMut<'_>> {
         let (info, count) = (self.info, self.info.format.planes());
-        let list: Vec<_> = self.data[..count].iter_mut().enumerate().map(|(i, d)| (&mut d[..], info.row_bytes(i))).collect();
+        let list: Vec<_> =
+            self.data[..count].iter_mut().enumerate().map(|(i, d)| (&mut d[..], info.row_bytes(i))).collect();
         Ok(PlanesMut::from_planes(info, list)?)
     }
 }
@@ -294,7 +297,10 @@ mod tests {
         let mut maps = Maps::zeros(6, 1, 1);
         maps.data = vec![-0.1, 1.1, f32::NAN, 0.5, 255.4 / 256.0, 255.6 / 256.0];
         let picture = from_maps(&maps, 2, 2).unwrap();
-        assert_eq!((picture.plane(0), picture.plane(1), picture.plane(2)), (vec![0, 255, 0, 128], vec![255], vec![255]));
+        assert_eq!(
+            (picture.plane(0), picture.plane(1), picture.plane(2)),
+            (vec![0, 255, 0, 128], vec![255], vec![255])
+        );
         assert!(from_maps(&maps, 4, 2).unwrap_err().to_string().contains("expected [1, 6, 1, 2]"));
     }
 }

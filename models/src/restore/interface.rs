@@ -11,7 +11,10 @@ use super::{Config, SAMPLES};
 pub enum Interface {
     /// A built-in one, which takes samples.
     Samples(Config),
-    Custom { custom: Custom, reader: Preprocessor },
+    Custom {
+        custom: Custom,
+        reader: Preprocessor,
+    },
 }
 
 /// Built-in networks work on cells of so many samples each way.
@@ -23,7 +26,9 @@ impl Interface {
         if !info.config.is_empty() {
             let config = Config::deserialize(info.config.clone()).map_err(|e| e.message().to_owned());
             let config = config.and_then(Config::checked);
-            return config.map(Interface::Samples).map_err(|reason| Error::Mismatch { model: info.name.clone(), reason });
+            return config
+                .map(Interface::Samples)
+                .map_err(|reason| Error::Mismatch { model: info.name.clone(), reason });
         }
         let custom = Custom::recognise(model, wishes)?;
         let reader = Preprocessor::same_size(frame, &custom.spec(frame.width, frame.height))?;

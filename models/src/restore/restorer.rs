@@ -6,7 +6,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use gst_torch_runtime::planes::{self, Colour, FrameInfo, InputSpec, PixelFormat, Planes, PlanesMut, Preprocessor, Rect};
+use gst_torch_runtime::planes::{
+    self, Colour, FrameInfo, InputSpec, PixelFormat, Planes, PlanesMut, Preprocessor, Rect,
+};
 use gst_torch_runtime::{Batching, Engine, Error, Model, Result};
 use tch::{Device, Kind as Number};
 
@@ -323,10 +325,7 @@ impl Pending {
     pub fn needs_frame(&self) -> bool {
         let partly = self.request.strength < 1.0 || self.request.regions.is_some();
         let Restorer { interface, output, .. } = &*self.restorer;
-        partly
-            || interface.adds(output.format)
-            || compose::has_alpha(output.format)
-            || self.changes_nothing()
+        partly || interface.adds(output.format) || compose::has_alpha(output.format) || self.changes_nothing()
     }
 
     /// Waits for the network and writes the restored frame over `out`, which holds the frame as it came; enlarged, where

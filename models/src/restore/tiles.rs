@@ -212,9 +212,14 @@ mod tests {
 
     #[test]
     fn weights_of_all_tiles_add_up_to_one_at_any_scale() {
-        for (length, side, overlap, reach, multiple) in
-            [(100, 30, 8, 2, 1), (100, 30, 14, 0, 2), (64, 40, 100, 3, 4), (33, 32, 1, 9, 1), (5, 0, 4, 1, 1), (1, 1, 0, 0, 1)]
-        {
+        for (length, side, overlap, reach, multiple) in [
+            (100, 30, 8, 2, 1),
+            (100, 30, 14, 0, 2),
+            (64, 40, 100, 3, 4),
+            (33, 32, 1, 9, 1),
+            (5, 0, 4, 1, 1),
+            (1, 1, 0, 0, 1),
+        ] {
             let axis = Axis::new(length, &Layout { side, overlap, reach, multiple });
             for scale in [1, 2, 4] {
                 let mut sums = vec![0.0; length * scale];
