@@ -12,7 +12,7 @@ use crate::codec::picture::{Picture, Plane};
 use crate::codec::symbols::{Block, Mode};
 
 /// How far things may move between two frames, in luma samples.
-const RANGE: u16 = 48;
+const RANGE: u16 = 32;
 /// Above this noise, pictures are smoothed twice.
 const NOISY: f64 = 20.0;
 /// Rows of blocks from which a second thread is worth its start.

@@ -40,6 +40,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use network::curve;
 use serde::{Deserialize, Serialize};
 
 /// Channels of the samples of a picture.
@@ -131,6 +132,7 @@ impl Config {
     /// The sizes of the built-in models.
     pub fn of(task: Task, scale: i64) -> Self {
         let (channels, blocks) = match task {
+            Task::SuperResolution => (48, 4),
             Task::LowLight => (24, 2),
             _ => (64, 5),
         };
@@ -164,10 +166,29 @@ impl Config {
 
     /// Multiplications a luma sample of the input.
     pub fn macs(&self) -> f64 {
-        let pictures = self.inputs() - i64::from(self.level);
-        let inputs = 4 * pictures + i64::from(self.level);
-        let outputs = 4 * SAMPLES * if self.history { 2 } else { self.scale * self.scale };
-        (9 * (inputs + 2 * self.blocks * self.channels + outputs) * self.channels) as f64 / 16.0
+        let level = i64::from(self.level);
+        let (side, inputs, outputs) = match self.task {
+            Task::SuperResolution => (2, SAMPLES, SAMPLES * self.scale * self.scale),
+            Task::LowLight => (2 * curve::CELL, SAMPLES, 5),
+            _ => (4, 4 * (self.inputs() - level) + level, 4 * SAMPLES * if self.history { 2 } else { 1 }),
+        };
+        (9 * (inputs + 2 * self.blocks * self.channels + outputs) * self.channels) as f64 / (side * side) as f64
+    }
+
+    /// Luma samples of the input between which the network treats all places alike: where a tile begins must be a multiple.
+    pub fn grid(&self) -> usize {
+        match self.task {
+            Task::SuperResolution => 2,
+            Task::LowLight => 2 * curve::CELL as usize,
+            _ => 4,
+        }
+    }
+
+    /// How far, in luma samples of the input, an output sample can depend on the input: what tiles must overlap by on each
+    /// side to give what the whole picture gives.
+    pub fn reach(&self) -> usize {
+        // A cell for each 3x3 convolution; plain enlargement and that of curves look a cell or two beyond their own.
+        (2 * self.blocks as usize + 3) * self.grid()
     }
 
     /// Channels of the input.

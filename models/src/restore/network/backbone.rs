@@ -41,7 +41,7 @@ impl Conv {
 }
 
 /// Training keeps fp32 weights and may compute in bf16; elsewhere both agree and nothing happens, not even in a trace.
-fn in_kind_of(weight: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+pub fn in_kind_of(weight: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
     let kind = x.f_kind()?;
     if weight.f_kind()? == kind { Ok(weight.shallow_clone()) } else { weight.f_to_kind(kind) }
 }

@@ -1,7 +1,9 @@
 //! The networks by task, a file each.
 
 mod backbone;
+pub mod curve;
 mod filter;
+mod upscale;
 
 use safetensors::SafeTensors;
 use tch::nn::{Path, VarStore};
@@ -14,6 +16,8 @@ pub struct RestoreNet(Kind);
 
 enum Kind {
     Filter(filter::Filter),
+    Upscale(upscale::Upscale),
+    Curve(curve::Curve),
 }
 
 impl RestoreNet {
@@ -25,9 +29,8 @@ impl RestoreNet {
         let config = config.checked().map_err(TchError::Shape)?;
         Ok(RestoreNet(match config.task {
             Task::Denoise | Task::Deblock | Task::Deblur => Kind::Filter(filter::Filter::new(path, &config)?),
-            Task::SuperResolution | Task::LowLight => {
-                return Err(TchError::Shape(format!("no network for {} yet", config.task)));
-            }
+            Task::SuperResolution => Kind::Upscale(upscale::Upscale::new(path, &config)?),
+            Task::LowLight => Kind::Curve(curve::Curve::new(path, &config)?),
         }))
     }
 
@@ -38,6 +41,8 @@ impl RestoreNet {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         match &self.0 {
             Kind::Filter(net) => net.forward(x),
+            Kind::Upscale(net) => net.forward(x),
+            Kind::Curve(net) => net.forward(x),
         }
     }
 }
@@ -92,4 +97,67 @@ pub fn warm_start(store: &mut VarStore, bytes: &[u8]) -> Result<usize, String> {
         return Err("no tensor of the weights fits this network".into());
     }
     Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, nn};
+
+    use super::*;
+
+    fn nets() -> Vec<(Config, RestoreNet, VarStore)> {
+        let configs = Task::ALL.map(|task| Config { channels: 8, blocks: 2, ..Config::of(task, 2) });
+        let build = |config: Config| {
+            let store = VarStore::new(Device::Cpu);
+            let net = RestoreNet::new(&store.root(), &config).unwrap();
+            for (_, variable) in store.variables() {
+                let noise = variable.randn_like() * 0.05;
+                let _ = tch::no_grad(|| variable.shallow_clone().g_add_(&noise));
+            }
+            (config, net, store)
+        };
+        configs.into_iter().map(build).collect()
+    }
+
+    #[test]
+    fn nothing_beyond_its_reach_changes_an_output() {
+        for (config, net, _store) in nets() {
+            let far = (config.reach() / 2) as i64;
+            let cells = (config.grid() / 2) as i64;
+            let size = (far / cells * 2 + 4) * cells;
+            let (x, middle) = (Tensor::rand([1, config.inputs(), size, size], (Kind::Float, Device::Cpu)), size / 2);
+            let y = x.copy();
+            // All but the samples within reach of the cell in the middle.
+            let (start, side) = (middle - far, 2 * far + cells);
+            let mut rest = y.shallow_clone();
+            let kept = x.narrow(2, start, side).narrow(3, start, side).copy();
+            let _ = rest.f_add_scalar_(0.3).unwrap();
+            rest.narrow(2, start, side).narrow(3, start, side).copy_(&kept);
+            let centre = |t: &Tensor| {
+                let (from, side) = (middle * config.scale, cells * config.scale);
+                net.forward(t).unwrap().narrow(2, from, side).narrow(3, from, side)
+            };
+            let apart = tch::no_grad(|| (centre(&x) - centre(&y)).abs().max().double_value(&[]));
+            assert!(apart < 1e-6, "{}: {apart}", config.task);
+        }
+    }
+
+    #[test]
+    fn a_network_of_another_task_begins_with_what_fits() {
+        let mut all = nets();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        all[0].2.save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let from = all[0].2.variables();
+        let store = &mut all[1].2;
+        assert_eq!(warm_start(store, &bytes), Ok(store.len()));
+        let to = store.variables();
+        assert_eq!(to["blocks.1.0.weight"], from["blocks.1.0.weight"]);
+        assert_eq!(to["first.weight"], from["first.weight"].narrow(1, 0, 24));
+        let mut other = nn::VarStore::new(Device::Cpu);
+        let _ = other.root().var("else", &[3], nn::Init::Const(0.0));
+        assert!(warm_start(&mut other, &bytes).unwrap_err().contains("no tensor"));
+        assert!(warm_start(&mut other, b"x").unwrap_err().contains("safetensors"));
+    }
 }
