@@ -16,6 +16,9 @@ from torch.nn import functional
 from reference import COCO, read
 
 
+STEPS = 1600
+
+
 class DnCNN(nn.Module):
     def __init__(self, channels, layers=17, features=16):
         super().__init__()
@@ -106,9 +109,9 @@ def dncnn(channels):
     torch.manual_seed(11)
     net = DnCNN(channels)
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
-    for step in range(500):
+    for step in range(STEPS):
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * (1 - step / 500)
+            group["lr"] = 2e-3 * (1 - step / STEPS)
         batch = patches(16, 40, channels, generator)
         noise = torch.randn(batch.shape, generator=generator) * 25 / 255
         loss = functional.mse_loss(net(batch + noise), noise)

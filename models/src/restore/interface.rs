@@ -17,9 +17,6 @@ pub enum Interface {
     },
 }
 
-/// Built-in networks work on cells of so many samples each way.
-const CELL: usize = 2;
-
 impl Interface {
     pub fn of(model: &Model, frame: &FrameInfo, wishes: &Wishes) -> Result<Interface> {
         let info = model.info();
@@ -59,9 +56,18 @@ impl Interface {
         }
     }
 
+    /// Half the receptive field in pixels of the maps, where it is known.
+    pub fn reach(&self) -> Option<usize> {
+        match self {
+            Interface::Samples(config) => Some(config.reach().div_ceil(2)),
+            Interface::Custom { .. } => None,
+        }
+    }
+
+    /// Sides of the maps have to be multiples of this, and tiles begin at multiples.
     pub fn multiple(&self) -> usize {
         match self {
-            Interface::Samples(_) => CELL,
+            Interface::Samples(config) => config.grid().div_ceil(2),
             Interface::Custom { custom, .. } => custom.multiple,
         }
     }

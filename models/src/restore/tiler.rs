@@ -81,7 +81,7 @@ impl Tiler {
             maps: (padded(width, least_width), padded(height, least_height)),
             side: side.div_ceil(unit),
             overlap: overlap.div_ceil(unit),
-            appetite: Appetite::new(interface.channels(), interface.scale(), multiple),
+            appetite: Appetite::new(interface.channels(), interface.scale(), multiple, interface.reach()),
             plans: Mutex::default(),
             notices: Mutex::default(),
         }
