@@ -1,10 +1,12 @@
 //! `gst-torch`: trains, evaluates, measures and inspects what the GstTorch elements run.
 
 mod bench;
+mod clip;
 mod doctor;
 mod eval;
 mod inspect;
 mod media;
+mod stream;
 mod train;
 
 use clap::{Parser, Subcommand};

@@ -2,6 +2,7 @@
 
 mod codec;
 mod detect;
+mod restore;
 mod track;
 
 use clap::Subcommand;
@@ -18,6 +19,8 @@ enum Task {
     Codec(codec::Args),
     /// AP50 of a detector on labelled pictures and videos.
     Detect(detect::Args),
+    /// PSNR and SSIM of the restorer beside FFmpeg's filters.
+    Restore(restore::Args),
     /// MOTA and IDF1 of the tracker on detections with ground truth.
     Track(track::Args),
 }
@@ -26,6 +29,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Codec(args) => codec::run(args),
         Task::Detect(args) => detect::run(args),
+        Task::Restore(args) => restore::run(args),
         Task::Track(args) => track::run(args),
     }
 }

@@ -4,10 +4,10 @@ use anyhow::{Context, Result, ensure};
 use gst_torch_models::metrics::psnr::{psnr, weighted};
 use gst_torch_models::metrics::ssim::ssim;
 
-use super::clip::Clip;
 use super::report::Point;
-use super::stream;
+use crate::clip::Clip;
 use crate::media::Yuv;
+use crate::stream;
 
 /// `encoder` and `decoder` are launch lines. Returns what was decoded, too.
 pub fn measure(clip: &Clip, encoder: &str, decoder: &str, quality: f64) -> Result<(Point, Vec<Yuv>)> {

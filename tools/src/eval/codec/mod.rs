@@ -1,14 +1,11 @@
 //! `gst-torch eval codec`: rate-distortion curves of our codec beside MJPEG, x264 and x265, on any clip, each through
 //! its GStreamer elements. Bits are those of the streams that the encoders write.
 
-mod clip;
 mod codecs;
-mod h264;
 mod measure;
 mod picture;
 mod plot;
 mod report;
-mod stream;
 mod table;
 
 use std::path::PathBuf;
@@ -16,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use clip::Clip;
+use crate::clip::Clip;
 use codecs::{Choice, Codec};
 use picture::Sample;
 use report::{ClipReport, Curve, Report};

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::{Rgb, RgbImage};
 
-use super::clip::Clip;
 use super::plot::canvas::{Align, Canvas};
 use super::report::Point;
+use crate::clip::Clip;
 use crate::media::Yuv;
 
 /// The frame in the middle of a clip, as a codec gave it back.

@@ -7,8 +7,8 @@ use gst_torch_models::metrics::bd::{self, BdRate, bd_rate};
 use gst_torch_models::metrics::ssim;
 use serde::{Deserialize, Serialize};
 
-use super::clip::Clip;
 use super::codecs::Codec;
+use crate::clip::Clip;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {

@@ -1,12 +1,13 @@
-//! Frames through an encoder, and its packets through a decoder, each as fast as the element takes them.
+//! Frames through elements, such as an encoder, and its packets through a decoder, each as fast as the element takes them.
+
+mod h264;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gst::prelude::*;
 
-use super::clip::Clip;
-use super::h264;
+use crate::clip::Clip;
 use crate::media::{self, Yuv};
 
 /// Whatever takes longer for a frame, or to start, is taken to hang.
@@ -42,6 +43,12 @@ pub fn decode(coded: &Coded, decoder: &str) -> Result<(Vec<Yuv>, Option<f64>)> {
     // Not converted: what a decoder gives is what is measured.
     let line = format!("{decoder} ! video/x-raw,format=I420");
     let (samples, speed) = pass(&coded.caps, &coded.packets, &line)?;
+    Ok((samples.iter().map(media::yuv_of).collect::<Result<_>>()?, speed))
+}
+
+/// Through the launch line of elements that give I420; also how many frames a second they did.
+pub fn through(clip: &Clip, elements: &str) -> Result<(Vec<Yuv>, Option<f64>)> {
+    let (samples, speed) = pass(&clip.caps, &clip.buffers, &format!("{elements} ! video/x-raw,format=I420"))?;
     Ok((samples.iter().map(media::yuv_of).collect::<Result<_>>()?, speed))
 }
 

@@ -39,7 +39,8 @@ impl Clip {
         Clip::new(name, rate, frames).with_context(|| format!("{}, from frame {start} on", path.display()))
     }
 
-    fn new(name: String, rate: gst::Fraction, frames: Vec<Yuv>) -> Result<Clip> {
+    /// Frames of one size, both sides even.
+    pub fn new(name: String, rate: gst::Fraction, frames: Vec<Yuv>) -> Result<Clip> {
         let first = frames.first().context("there is no frame")?;
         ensure!(first.width > 0 && first.height > 0, "frames have no pixels");
         let (width, height) = (first.width as u32, first.height as u32);
