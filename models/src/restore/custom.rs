@@ -75,13 +75,13 @@ impl Numbers {
     }
 
     /// What makes a level of 0 to 1 of a number: a factor, and what is added after it.
-    fn to_level(&self, channel: usize) -> (f32, f32) {
+    fn to_level(self, channel: usize) -> (f32, f32) {
         let unit = self.scale / 255.0;
         (self.std[channel] * unit, self.mean[channel] * unit)
     }
 
     /// The number of a level of 0 to 1.
-    fn number(&self, level: f32) -> f32 {
+    fn number(self, level: f32) -> f32 {
         (level * 255.0 / self.scale - self.mean[0]) / self.std[0]
     }
 }

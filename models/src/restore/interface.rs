@@ -13,7 +13,7 @@ pub enum Interface {
     Samples(Config),
     Custom {
         custom: Custom,
-        reader: Preprocessor,
+        reader: Box<Preprocessor>,
     },
 }
 
@@ -29,7 +29,7 @@ impl Interface {
         }
         let custom = Custom::recognise(model, wishes)?;
         let reader = Preprocessor::same_size(frame, &custom.spec(frame.width, frame.height))?;
-        Ok(Interface::Custom { custom, reader })
+        Ok(Interface::Custom { custom, reader: Box::new(reader) })
     }
 
     /// How many times larger the pictures of a network are than what it takes.

@@ -29,10 +29,10 @@ fn cards_and_properties_say_how_colours_and_ranges_are_meant() {
     // Made before tracing: numbers that come from Rust are not written down by the tracer.
     let gains = Tensor::from_slice(&[0.0f32, 1.0, 1.0]).view([1, 3, 1, 1]);
     let first_channel_away = |x: &Tensor| vec![x * &gains];
-    let plain = scripted::restorer(folder.path(), "plain.pt", 3, "", &first_channel_away);
+    let plain = scripted::restorer(folder.path(), "plain.pt", 3, "", first_channel_away);
     near(colours(&plain, "", [80, 120, 200]), [0, 120, 200]);
     near(colours(&plain, "input-colour=bgr", [80, 120, 200]), [80, 120, 0]);
-    let carded = scripted::restorer(folder.path(), "carded.pt", 3, "[input]\ncolour = 'bgr'\n", &first_channel_away);
+    let carded = scripted::restorer(folder.path(), "carded.pt", 3, "[input]\ncolour = 'bgr'\n", first_channel_away);
     near(colours(&carded, "", [80, 120, 200]), [80, 120, 0]);
     near(colours(&carded, "input-colour=rgb", [80, 120, 200]), [0, 120, 200]);
 

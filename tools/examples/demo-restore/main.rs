@@ -94,9 +94,8 @@ fn show(args: &Args, task: Task, scale: i32) -> Result<()> {
 
     let sample = kept.lock().map_err(|_| anyhow!("a probe failed"))?.take();
     write_picture(&sample.with_context(|| format!("{} has too few frames", args.clip.display()))?, &picture)?;
-    let (frames, p50) = (stats.get::<u64>("frames")?, stats.get::<f64>("p50")?);
     let engine = stats.get::<String>("engine").unwrap_or_default();
-    println!("{name:<20} {frames} frames, {p50:.1} ms each ({engine}): {}, {}", video.display(), picture.display());
+    println!("{name:<20} {}, {} ({engine})", video.display(), picture.display());
     Ok(())
 }
 
@@ -115,11 +114,11 @@ fn build(args: &Args, task: Task, scale: i32, words: &str) -> Result<gst::Pipeli
          ! videoscale ! video/x-raw,width={width},height={height} ! {} ! wall.sink_0 \
          both. ! queue ! torchrestore name=restore task={task} scale={} ! {} ! wall.sink_1 \
          compositor name=wall background=black sink_1::xpos={width} ! videoconvert ! video/x-raw,format=I420 \
-         ! identity name=shown ! x264enc speed-preset=veryfast quantizer=18 pass=quant ! h264parse ! mp4mux \
+         ! identity name=shown ! x264enc speed-preset=veryfast quantizer=21 pass=quant ! h264parse ! mp4mux \
          ! filesink name=file",
         width / scale,
         height / scale,
-        args.frames + 1,
+        args.frames,
         label(words),
         scale.max(2),
         label(&format!("restored: {task}")),
