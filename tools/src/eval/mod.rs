@@ -1,6 +1,6 @@
 //! `gst-torch eval`: quality figures from files that a user can name.
 
-mod codec;
+pub mod codec;
 mod detect;
 mod interpolate;
 mod restore;

@@ -6,6 +6,8 @@ mod objective;
 mod prior;
 mod still;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod vector;
 
 use std::collections::HashMap;
@@ -23,7 +25,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
-use super::footage::{Cut, Footage};
+use super::footage::{Cut, Footage, Source};
 use crate::media::Yuv;
 pub use args::Args;
 use args::{Coding, Size, Stage};
@@ -57,7 +59,7 @@ pub fn run(mut args: Args) -> Result<()> {
         tch::set_num_threads(args.threads);
     }
     let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
-    ensure!(!data.is_empty(), "--data has nothing that can be learnt from");
+    ensure!(!data.is_empty(), "--data has nothing that can be learnt from: {}", names(&args.data));
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
     let still = if adapts { still::find(&data) } else { None };
     if still.is_some() {
@@ -92,6 +94,10 @@ pub fn run(mut args: Args) -> Result<()> {
         still::add(&weights, still)?;
     }
     card::write(&args, config, &weights)
+}
+
+fn names(sources: &[Source]) -> String {
+    sources.iter().map(Source::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// The networks of a run: those that learn, or their running average.
