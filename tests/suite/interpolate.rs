@@ -121,7 +121,8 @@ fn picture(info: &VideoInfo, n: f64) -> gst::Buffer {
         let wave = 40.0 * (u * 0.35).sin() * (y * 0.27).cos() + 15.0 * (u * 0.9 + y * 0.6).sin();
         if inside { 200.0 + 25.0 * ((x - 4.0 * n) * 0.8).sin() } else { 100.0 + wave }
     };
-    let mut frame = gst_video::VideoFrame::from_buffer_writable(gst::Buffer::with_size(info.size()).unwrap(), info).unwrap();
+    let mut frame =
+        gst_video::VideoFrame::from_buffer_writable(gst::Buffer::with_size(info.size()).unwrap(), info).unwrap();
     let format = info.format_info();
     for component in 0..format.n_components() {
         let (plane, offset) = (frame.comp_plane(component), frame.comp_poffset(component) as usize);
@@ -277,7 +278,10 @@ fn beyond_max_gap_the_last_frame_is_held_and_a_message_says_so() {
     run.harness.element().unwrap().set_bus(Some(&bus));
     run.push_all(&[(0.0, 0), (1.0, 40), (6.0, 240), (7.0, 280)]);
     let left = run.left();
-    assert_eq!(left.iter().map(times).collect::<Vec<_>>(), [0, 40, 80, 120, 160, 200, 240, 280].map(|ms| at(ms * MS, 40 * MS)));
+    assert_eq!(
+        left.iter().map(times).collect::<Vec<_>>(),
+        [0, 40, 80, 120, 160, 200, 240, 280].map(|ms| at(ms * MS, 40 * MS))
+    );
     for held in &left[2..6] {
         assert_eq!(psnr(held, &left[1]), 100.0);
     }
@@ -387,7 +391,8 @@ fn scenes_are_not_mixed() {
 #[test]
 fn a_model_that_is_none_is_named() {
     common::init();
-    let element = gst::ElementFactory::make("torchinterpolate").property("model-file", "/nowhere/m.pt").build().unwrap();
+    let element =
+        gst::ElementFactory::make("torchinterpolate").property("model-file", "/nowhere/m.pt").build().unwrap();
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
     assert!(element.set_state(gst::State::Paused).is_err());

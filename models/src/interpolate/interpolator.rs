@@ -78,3 +78,49 @@ fn is_cut(field: &Field, before: &Still, after: &Still) -> bool {
     let samples = (before.picture.planes[0].data.len()) as u64;
     left > samples * NEGLIGIBLE && left * 100 > there * UNMATCHED
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{noise, texture};
+    use super::*;
+    use crate::metrics::psnr::psnr;
+
+    fn interpolator(columns: usize, rows: usize) -> Interpolator {
+        let file = crate::builtin::open("interpolate").unwrap();
+        let model = file.load("cpu".parse().unwrap(), "fp32".parse().unwrap()).unwrap();
+        Interpolator::new(&model, (columns, rows)).unwrap()
+    }
+
+    #[test]
+    fn what_is_made_is_nearer_than_either_and_than_both_blended() {
+        let made = interpolator(8, 6);
+        let picture = |t: f32| texture(8, 6, 12.0 * t, 5.0 * t);
+        let (before, after) = (Still::new(picture(0.0)), Still::new(picture(1.0)));
+        let luma = |picture: &Picture| picture.planes[0].data.clone();
+        for time in [0.25, 0.5, 0.8] {
+            let Made::Picture(between) = made.make(&before, &after, time).unwrap() else { panic!("no cut") };
+            let truth = luma(&picture(time));
+            let score = psnr(&luma(&between), &truth);
+            let both: Vec<u8> = luma(&before.picture)
+                .iter()
+                .zip(luma(&after.picture))
+                .map(|(a, b)| (f32::from(*a) * (1.0 - time) + f32::from(b) * time) as u8)
+                .collect();
+            assert!(score > psnr(&both, &truth) + 3.0, "at {time}: {score} dB");
+        }
+    }
+
+    #[test]
+    fn two_scenes_are_a_cut_and_one_is_not() {
+        let made = interpolator(10, 8);
+        let cut = |a: Picture, b: Picture| made.make(&Still::new(a), &Still::new(b), 0.5).unwrap() == Made::Cut;
+        assert!(cut(noise(10, 8, 1), noise(10, 8, 2)));
+        assert!(cut(texture(10, 8, 0.0, 0.0), noise(10, 8, 2)));
+        assert!(!cut(noise(10, 8, 1), noise(10, 8, 1)));
+        assert!(!cut(texture(10, 8, 0.0, 0.0), texture(10, 8, 6.0, 2.0)));
+        // A light that goes on is none either: what was there still is.
+        let mut brighter = texture(10, 8, 0.0, 0.0);
+        brighter.planes[0].data.iter_mut().for_each(|v| *v = v.saturating_add(12));
+        assert!(!cut(texture(10, 8, 0.0, 0.0), brighter));
+    }
+}

@@ -75,7 +75,9 @@ impl TorchInterpolate {
             }
             Step::Nothing { from, until } => {
                 let time = gst::ClockTime::from_nseconds;
-                self.push_event(gst::event::Gap::builder(time(from)).duration(time(until.saturating_sub(from))).build());
+                self.push_event(
+                    gst::event::Gap::builder(time(from)).duration(time(until.saturating_sub(from))).build(),
+                );
                 Ok(None)
             }
         }

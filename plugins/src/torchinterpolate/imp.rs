@@ -171,7 +171,8 @@ impl BaseTransformImpl for TorchInterpolate {
         // The same rate first, then any.
         let mut others = caps.copy();
         for structure in others.make_mut().iter_mut() {
-            structure.set("framerate", gst::FractionRange::new(gst::Fraction::new(0, 1), gst::Fraction::new(i32::MAX, 1)));
+            structure
+                .set("framerate", gst::FractionRange::new(gst::Fraction::new(0, 1), gst::Fraction::new(i32::MAX, 1)));
             structure.remove_field("max-framerate");
         }
         let mut all = caps.copy();

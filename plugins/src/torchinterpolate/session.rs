@@ -85,8 +85,7 @@ impl Session {
                 codec::read(&frame, self.subsampling)
             }
             Some(Conversion { info, there, .. }) => {
-                let frame =
-                    VideoFrame::from_buffer_readable(buffer.clone(), &self.info).map_err(|_| unreadable())?;
+                let frame = VideoFrame::from_buffer_readable(buffer.clone(), &self.info).map_err(|_| unreadable())?;
                 let mut converted = new_frame(info)?;
                 there.frame(&frame, &mut converted);
                 let converted = converted.into_buffer();
@@ -143,7 +142,8 @@ impl Conversion {
             .fps(info.fps()) // a converter refuses to change it
             .build()
             .map_err(|e| e.to_string())?;
-        let converter = |from: &VideoInfo, to: &VideoInfo| VideoConverter::new(from, to, None).map_err(|e| e.to_string());
+        let converter =
+            |from: &VideoInfo, to: &VideoInfo| VideoConverter::new(from, to, None).map_err(|e| e.to_string());
         Ok(Conversion { there: converter(info, &converted)?, back: converter(&converted, info)?, info: converted })
     }
 }
@@ -158,7 +158,9 @@ fn copy_alpha(from: &VideoFrameRef<&gst::BufferRef>, to: &mut VideoFrame<gst_vid
     let (offset, step) = (from.comp_poffset(3) as usize, from.comp_pstride(3).max(1) as usize);
     let (width, height) = (from.width() as usize, from.height() as usize);
     let strides = (from.plane_stride()[0], to.plane_stride()[0]);
-    let (Ok(source_stride), Ok(target_stride)) = (usize::try_from(strides.0), usize::try_from(strides.1)) else { return };
+    let (Ok(source_stride), Ok(target_stride)) = (usize::try_from(strides.0), usize::try_from(strides.1)) else {
+        return;
+    };
     let (Ok(source), Ok(target)) = (from.plane_data(0), to.plane_data_mut(0)) else { return };
     if source_stride == 0 || target_stride == 0 {
         return;

@@ -105,12 +105,12 @@ fn without_a_rate_what_was_usual_counts_where_something_was_lost() {
 #[test]
 fn bad_frames_are_replaced_one_for_one_at_their_own_times() {
     plain().frame("a", 0).bad("x", 41, Fault::Corrupted).frame("c", 80).gives(&["a 0", "ac@0.512 41+40 for x", "c 80"]);
-    plain()
-        .frame("a", 0)
-        .bad("x", 40, Fault::Frozen)
-        .bad("y", 80, Fault::Corrupted)
-        .frame("d", 120)
-        .gives(&["a 0", "ad@0.333 40+40 for x", "ad@0.667 80+40 for y", "d 120"]);
+    plain().frame("a", 0).bad("x", 40, Fault::Frozen).bad("y", 80, Fault::Corrupted).frame("d", 120).gives(&[
+        "a 0",
+        "ad@0.333 40+40 for x",
+        "ad@0.667 80+40 for y",
+        "d 120",
+    ]);
 }
 
 #[test]
@@ -143,11 +143,8 @@ fn a_long_gap_is_held_and_said() {
 fn what_is_known_to_be_too_long_does_not_wait() {
     let bad = |run: Run| (1..=4).fold(run, |run, k| run.bad("x", k * 40, Fault::Corrupted));
     bad(plain().frame("a", 0)).gives(&["a 0"]);
-    bad(plain().frame("a", 0))
-        .bad("y", 200, Fault::Corrupted)
-        .bad("z", 240, Fault::Corrupted)
-        .frame("b", 280)
-        .gives(&[
+    bad(plain().frame("a", 0)).bad("y", 200, Fault::Corrupted).bad("z", 240, Fault::Corrupted).frame("b", 280).gives(
+        &[
             "a 0",
             "beyond 0 Some(Corrupted)",
             "a= 40+40 for x",
@@ -157,7 +154,8 @@ fn what_is_known_to_be_too_long_does_not_wait() {
             "a= 200+40 for y",
             "a= 240+40 for z",
             "b 280",
-        ]);
+        ],
+    );
     plain().frame("a", 0).gap(40, 400).frame("b", 440).out.iter().skip(2).take(10).enumerate().for_each(|(k, step)| {
         assert_eq!(*step, format!("a= {}+40", (k + 1) * 40));
     });

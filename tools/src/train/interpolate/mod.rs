@@ -45,8 +45,7 @@ pub fn run(args: Args) -> Result<()> {
         "{config:?}, batch {}, cut {}, beyond {}, precision {:?}, rate {}, seed {}",
         args.batch_size, args.cut, args.beyond, args.precision, args.rate, args.seed
     );
-    let plan =
-        Plan { steps: args.steps, time_limit: args.time_limit, rate: args.rate, every: args.every, setting };
+    let plan = Plan { steps: args.steps, time_limit: args.time_limit, rate: args.rate, every: args.every, setting };
     let mut learner = Learner::new(plan, |store| {
         let network = Fusion::new(&store.root(), config)?;
         if let Some(path) = &args.from {
