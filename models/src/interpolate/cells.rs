@@ -132,3 +132,42 @@ pub fn to_picture(cells: &Tensor) -> Result<Picture, TchError> {
 
 /// What the input has in channels is what the network expects.
 const _: () = assert!(INPUTS == SOURCES * SAMPLES + 3);
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{noise, texture};
+    use super::*;
+    use crate::codec::symbols::Vector;
+
+    #[test]
+    fn there_and_back_in_any_precision() {
+        let picture = noise(3, 2, 5);
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
+            let cells = of_picture(&picture, kind).unwrap();
+            assert_eq!(cells.size(), [1, 24, 8, 12]);
+            assert_eq!(cells.kind(), kind);
+            assert!(to_picture(&cells).unwrap() == picture, "{kind:?}");
+        }
+        assert!(to_picture(&Tensor::zeros([1, 23, 4, 4], (Kind::Float, tch::Device::Cpu))).is_err());
+        assert!(to_picture(&Tensor::zeros([24, 4, 4], (Kind::Float, tch::Device::Cpu))).is_err());
+        let wild = Tensor::full([1, 24, 4, 4], f64::NAN, (Kind::Float, tch::Device::Cpu));
+        assert!(to_picture(&wild).unwrap().planes[0].data.iter().all(|v| *v == 0));
+    }
+
+    #[test]
+    fn the_channels_are_samples_in_reading_order_then_motion_and_time() {
+        let pictures: Vec<Picture> = (0..4).map(|n| texture(2, 2, n as f32, 0.0)).collect();
+        let sources: [&Picture; SOURCES] = std::array::from_fn(|n| &pictures[n]);
+        let mut field = Field { columns: 4, rows: 4, vectors: vec![Vector::default(); 16], errors: vec![0; 16] };
+        field.vectors[2 * 4 + 1] = Vector { x: 64, y: -2000 };
+        let input = input(sources, &field, 0.25, Kind::Float).unwrap();
+        assert_eq!(input.size(), [1, 99, 8, 8]);
+        let at = |channel: i64, row: i64, column: i64| input.double_value(&[0, channel, row, column]);
+        // Third picture, the cell at row 5, column 3: its luma sample at row 2, column 1; its second V sample of the first row.
+        let sample = |plane: usize, y: usize, x: usize| f64::from(pictures[2].planes[plane].row(y)[x]) / 256.0;
+        assert_eq!(at(48 + 9, 5, 3), sample(0, 22, 13));
+        assert_eq!(at(48 + 21, 5, 3), sample(2, 10, 7));
+        assert_eq!((at(96, 5, 3), at(97, 5, 3), at(98, 5, 3)), (1.0, -8.0, 0.25));
+        assert_eq!((at(96, 5, 4), at(97, 3, 3)), (0.0, 0.0));
+    }
+}

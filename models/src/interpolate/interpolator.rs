@@ -9,12 +9,16 @@ use super::network::{INPUTS, SOURCES};
 use super::still::Still;
 use super::{cells, warp};
 use crate::codec::picture::Picture;
+use crate::codec::symbols::Vector;
 
 /// Percent of what is to be seen in a picture that stay unmatched in another scene. Fast motion of real footage was seen to
 /// leave 63, and cuts 110.
 const UNMATCHED: u64 = 85;
 /// Mean differences of so many levels are never a cut.
 const NEGLIGIBLE: u64 = 4;
+
+/// Windows of blocks that differ by less are at rest: a mean difference of one and a half levels.
+const RESTING: u32 = 384;
 
 /// What became of two pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +70,30 @@ impl Interpolator {
             let reason = format!("the network has {} outputs; expected one", outputs.len());
             return Err(Error::Mismatch { model: self.model.clone(), reason });
         };
-        cells::to_picture(fused).map(Made::Picture).map_err(torch)
+        let mut made = cells::to_picture(fused).map_err(torch)?;
+        settle(&mut made, &field, [&before.picture, &after.picture], time);
+        Ok(Made::Picture(made))
+    }
+}
+
+/// What stands still and hardly changes is noise around what it shows: nothing comes nearer than both pictures weighed by
+/// their distance in time, and it does not flicker.
+fn settle(made: &mut Picture, field: &Field, pictures: [&Picture; 2], time: f32) {
+    let weight = (time.clamp(0.0, 1.0) * 256.0) as u32;
+    let resting = |index: &usize| field.vectors[*index] == Vector::default() && field.errors[*index] < RESTING;
+    for index in (0..field.vectors.len()).filter(resting) {
+        let (row, column) = (index / field.columns, index % field.columns);
+        for (plane, made) in made.planes.iter_mut().enumerate() {
+            let size = motion::CELL >> usize::from(plane > 0);
+            let [before, after] = pictures.map(|picture| &picture.planes[plane]);
+            for y in row * size..(row + 1) * size {
+                let part = column * size..(column + 1) * size;
+                let both = before.row(y)[part.clone()].iter().zip(&after.row(y)[part.clone()]);
+                for (value, (&a, &b)) in made.row_mut(y)[part].iter_mut().zip(both) {
+                    *value = ((u32::from(a) * (256 - weight) + u32::from(b) * weight + 128) >> 8) as u8;
+                }
+            }
+        }
     }
 }
 
@@ -77,4 +104,68 @@ fn is_cut(field: &Field, before: &Still, after: &Still) -> bool {
     let there = before.activity.max(after.activity);
     let samples = (before.picture.planes[0].data.len()) as u64;
     left > samples * NEGLIGIBLE && left * 100 > there * UNMATCHED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{noise, texture};
+    use super::*;
+    use crate::metrics::psnr::psnr;
+
+    fn interpolator(columns: usize, rows: usize) -> Interpolator {
+        let file = crate::builtin::open("interpolate").unwrap();
+        let model = file.load("cpu".parse().unwrap(), "fp32".parse().unwrap()).unwrap();
+        Interpolator::new(&model, (columns, rows)).unwrap()
+    }
+
+    #[test]
+    fn what_is_made_is_nearer_than_either_and_than_both_blended() {
+        let made = interpolator(8, 6);
+        let picture = |t: f32| texture(8, 6, 12.0 * t, 5.0 * t);
+        let (before, after) = (Still::new(picture(0.0)), Still::new(picture(1.0)));
+        let luma = |picture: &Picture| picture.planes[0].data.clone();
+        for time in [0.25, 0.5, 0.8] {
+            let Made::Picture(between) = made.make(&before, &after, time).unwrap() else { panic!("no cut") };
+            let truth = luma(&picture(time));
+            let score = psnr(&luma(&between), &truth);
+            let both: Vec<u8> = luma(&before.picture)
+                .iter()
+                .zip(luma(&after.picture))
+                .map(|(a, b)| (f32::from(*a) * (1.0 - time) + f32::from(b) * time) as u8)
+                .collect();
+            assert!(score > psnr(&both, &truth) + 3.0, "at {time}: {score} dB");
+        }
+    }
+
+    #[test]
+    fn what_stands_still_is_weighed_by_its_distance_in_time() {
+        let made = interpolator(8, 6);
+        let (before, mut after) = (texture(8, 6, 0.0, 0.0), texture(8, 6, 0.0, 0.0));
+        after.planes.iter_mut().flat_map(|plane| &mut plane.data).step_by(5).for_each(|v| *v += 4);
+        let stills = [before.clone(), after.clone()].map(Still::new);
+        for (time, step) in [(0.25, 1), (0.5, 2), (0.75, 3)] {
+            let Made::Picture(between) = made.make(&stills[0], &stills[1], time).unwrap() else { panic!("no cut") };
+            for (plane, (between, before)) in between.planes.iter().zip(&before.planes).enumerate() {
+                let mut expected = before.data.clone();
+                if plane == 0 {
+                    expected.iter_mut().step_by(5).for_each(|v| *v += step);
+                    assert!(between.data == expected, "at {time}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_scenes_are_a_cut_and_one_is_not() {
+        let made = interpolator(10, 8);
+        let cut = |a: Picture, b: Picture| made.make(&Still::new(a), &Still::new(b), 0.5).unwrap() == Made::Cut;
+        assert!(cut(noise(10, 8, 1), noise(10, 8, 2)));
+        assert!(cut(texture(10, 8, 0.0, 0.0), noise(10, 8, 2)));
+        assert!(!cut(noise(10, 8, 1), noise(10, 8, 1)));
+        assert!(!cut(texture(10, 8, 0.0, 0.0), texture(10, 8, 6.0, 2.0)));
+        // A light that goes on is none either: what was there still is.
+        let mut brighter = texture(10, 8, 0.0, 0.0);
+        brighter.planes[0].data.iter_mut().for_each(|v| *v = v.saturating_add(12));
+        assert!(!cut(texture(10, 8, 0.0, 0.0), brighter));
+    }
 }

@@ -18,5 +18,8 @@ pub mod network;
 mod still;
 pub mod warp;
 
+#[cfg(test)]
+mod testing;
+
 pub use interpolator::{Interpolator, Made};
 pub use still::Still;

@@ -255,3 +255,55 @@ fn refine(search: &Search, index: usize, after: &Still) -> (Vector, u32) {
     }
     (best.1, best.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{noise, texture};
+    use super::*;
+    use crate::codec::picture::Picture;
+
+    fn field(before: Picture, after: Picture, time: f32) -> Field {
+        estimate(&Still::new(before), &Still::new(after), time)
+    }
+
+    /// The part of the vectors, away from the border, that are within half a sample of what they should be.
+    fn right(field: &Field, x: i16, y: i16) -> f64 {
+        let inner = (3..field.rows - 3).flat_map(|row| (3..field.columns - 3).map(move |column| (row, column)));
+        let vectors: Vec<Vector> = inner.map(|(row, column)| field.vectors[row * field.columns + column]).collect();
+        let good = vectors.iter().filter(|v| (v.x - x).abs() <= 2 && (v.y - y).abs() <= 2).count();
+        good as f64 / vectors.len() as f64
+    }
+
+    #[test]
+    fn motion_is_found_at_any_time_between_and_beyond() {
+        for (x, y, times) in [(6.0, -4.0, [0.5, 0.2, 2.0]), (-2.5, 1.25, [0.5, 0.75, 2.0]), (30.0, 12.0, [0.5, 0.4, 0.6])] {
+            for time in times {
+                let field = field(texture(12, 8, 0.0, 0.0), texture(12, 8, x, y), time);
+                assert_eq!((field.columns, field.rows), (24, 16));
+                let share = right(&field, (x * 4.0) as i16, (y * 4.0) as i16);
+                assert!(share > 0.9, "({x}, {y}) at {time}: {share} are right");
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_still_has_no_motion() {
+        for picture in [Picture::grey(5, 3), texture(5, 3, 0.0, 0.0), noise(5, 3, 1)] {
+            let field = field(picture.clone(), picture, 0.5);
+            assert!(field.vectors.iter().all(|v| *v == Vector::default()));
+            assert!(field.errors.iter().all(|error| *error == 0));
+        }
+        // Nor has what moves by less than a sample.
+        let field = field(texture(8, 8, 0.0, 0.0), texture(8, 8, 0.5, 0.0), 0.5);
+        assert!(field.vectors.iter().all(|v| *v == Vector::default()));
+    }
+
+    #[test]
+    fn the_smallest_pictures_have_a_field_too() {
+        for (columns, rows) in [(1, 1), (1, 3), (2, 1)] {
+            let field = field(noise(columns, rows, 1), noise(columns, rows, 2), 0.5);
+            assert_eq!(field.vectors.len(), columns * rows * 4);
+            assert_eq!((field.nearest(-1, -1), field.nearest(99, 99)), (0, field.vectors.len() - 1));
+        }
+    }
+}

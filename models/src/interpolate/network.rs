@@ -117,3 +117,33 @@ fn convolve(layer: &nn::Conv2D, input: &Tensor) -> Result<Tensor, TchError> {
     let bias = layer.bs.as_ref().map(|bias| bias.f_to_kind(input.kind())).transpose()?;
     input.f_conv2d(&weight, bias, 1, weight.size()[2] / 2, 1, 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn untrained_it_gives_the_mean_of_the_moved_pictures() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let network = Fusion::new(&store.root(), Config { channels: 8, blocks: 1 }).unwrap();
+        let source = |value: f64| Tensor::full([1, 24, 4, 6], value, (Kind::Float, Device::Cpu));
+        let rest = Tensor::zeros([1, 3, 4, 6], (Kind::Float, Device::Cpu));
+        let input = Tensor::cat(&[source(0.2), source(0.4), source(0.9), source(0.7), rest], 1);
+        let made = network.forward(&input).unwrap();
+        assert_eq!(made.size(), [1, 24, 4, 6]);
+        let still = 1.0 / (1.0 + 3f64.exp());
+        let expected = 0.3 * (1.0 - still) + 0.8 * still;
+        assert!(f64::try_from((made - expected).abs().max()).unwrap() < 1e-6);
+        assert!(network.forward(&source(0.0)).is_err());
+    }
+
+    #[test]
+    fn sizes_are_checked() {
+        assert!(Config::DEFAULT.checked().is_ok());
+        for config in [Config { channels: 0, blocks: 1 }, Config { channels: 48, blocks: -1 }] {
+            assert!(config.checked().unwrap_err().contains("8 to 512 channels"));
+        }
+        assert!((13_000.0..14_000.0).contains(&Config::DEFAULT.macs()));
+    }
+}

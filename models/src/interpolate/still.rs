@@ -69,3 +69,32 @@ fn halved(plane: &Plane) -> Plane {
     }
     half
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::texture;
+    use super::*;
+
+    #[test]
+    fn levels_are_halves_down_to_the_smallest_that_can_be_matched() {
+        let sizes = |columns, rows| -> Vec<(usize, usize)> {
+            Still::new(Picture::grey(columns, rows)).levels.iter().map(Padded::size).collect()
+        };
+        assert_eq!(sizes(10, 9), [(160, 144), (80, 72), (40, 36), (20, 18)]);
+        assert_eq!(sizes(3, 2), [(48, 32), (24, 16)]);
+        assert_eq!(sizes(1, 1), [(16, 16)]);
+        let mut plane = Plane::new(4, 2, 0);
+        plane.data = vec![10, 20, 7, 7, 30, 41, 7, 8];
+        assert_eq!(halved(&plane).data, [25, 7]);
+    }
+
+    #[test]
+    fn activity_is_what_differs_from_the_mean_of_its_block() {
+        assert_eq!(Still::new(Picture::grey(3, 2)).activity, 0);
+        let mut picture = Picture::grey(1, 1);
+        picture.planes[0].data[..128].fill(100);
+        picture.planes[0].data[128..].fill(120);
+        assert_eq!(Still::new(picture).activity, 256 * 10);
+        assert!(Still::new(texture(4, 4, 0.0, 0.0)).activity > 256 * 16 * 10);
+    }
+}

@@ -84,3 +84,43 @@ fn overlap<const N: usize>(
 }
 
 const _: () = assert!(CELL * 2 == 16, "windows are twice a block's size");
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::texture;
+    use super::*;
+    use crate::metrics::psnr::psnr;
+
+    #[test]
+    fn windows_add_up_to_one() {
+        (0..8).for_each(|i| assert_eq!(LUMA[i] + LUMA[i + 8], 16));
+        (0..4).for_each(|i| assert_eq!(CHROMA[i] + CHROMA[i + 4], 16));
+        let still = Still::new(Picture::grey(3, 2));
+        let vectors = (0..24).map(|i| Vector { x: i * 9 - 100, y: 50 - i * 7 }).collect();
+        let field = Field { columns: 6, rows: 4, vectors, errors: vec![0; 24] };
+        for picture in warp(&still, &still, &field, 0.3) {
+            assert_eq!(picture, Picture::grey(3, 2), "a constant stays itself, at the border too");
+        }
+    }
+
+    #[test]
+    fn both_pictures_come_to_the_wanted_time() {
+        let (before, after) = (Still::new(texture(8, 6, 0.0, 0.0)), Still::new(texture(8, 6, 8.0, -4.0)));
+        let vectors = vec![Vector { x: 32, y: -16 }; 16 * 12];
+        let field = Field { columns: 16, rows: 12, errors: vec![0; vectors.len()], vectors };
+        for time in [0.0, 0.25, 0.5, 1.0, 1.5] {
+            let truth = texture(8, 6, 8.0 * time, -4.0 * time);
+            for moved in warp(&before, &after, &field, time) {
+                for (index, (made, truth)) in moved.planes.iter().zip(&truth.planes).enumerate() {
+                    let inner = |plane: &Plane| -> Vec<u8> {
+                        let border = if index == 0 { 16 } else { 8 };
+                        let rows = border..plane.height - border;
+                        rows.flat_map(|y| plane.row(y)[border..plane.width - border].to_vec()).collect()
+                    };
+                    let score = psnr(&inner(made), &inner(truth));
+                    assert!(score > 42.0, "plane {index} at {time}: {score} dB");
+                }
+            }
+        }
+    }
+}

@@ -25,6 +25,9 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 const DEFAULT_MODEL: &str = "interpolate";
 pub(super) const TASK: &str = "interpolate";
 
+/// Upstream is not asked for more buffers than this, however long `max-gap` is.
+const WAITING_MAX: u32 = 32;
+
 /// The model, and the name it was opened by.
 struct Opened {
     model_file: Option<String>,
@@ -205,6 +208,14 @@ impl BaseTransformImpl for TorchInterpolate {
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
         query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        // Two frames are remembered and some may wait: a pool that has fewer would run dry.
+        let info = query.get().0.and_then(|caps| gst_video::VideoInfo::from_caps(caps).ok());
+        if let Some(info) = info {
+            let spacing = lock(&self.stream).as_ref().and_then(|stream| stream.rates.spacing());
+            let waiting = spacing.map_or(1, |spacing| lock(&self.settings).max_gap / spacing.max(1));
+            let kept = 3 + u32::try_from(waiting).unwrap_or(u32::MAX).min(WAITING_MAX);
+            query.add_allocation_pool(None::<&gst::BufferPool>, info.size() as u32, kept, 0);
+        }
         self.parent_propose_allocation(decided, query)
     }
 
