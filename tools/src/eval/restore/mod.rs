@@ -2,7 +2,7 @@
 //! clips that are made bad here.
 
 mod conditions;
-mod ffmpeg;
+pub(super) mod ffmpeg;
 mod flicker;
 
 use std::path::PathBuf;
