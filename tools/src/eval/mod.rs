@@ -2,7 +2,7 @@
 
 mod codec;
 mod detect;
-mod restore;
+pub mod restore;
 mod track;
 
 use clap::Subcommand;
