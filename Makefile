@@ -2,6 +2,7 @@
 #
 #   make demo [CLIP=FILE|/dev/video0]   detect, track and draw on a real clip: demo/out.mp4, out.jsonl, out.png
 #   make demo-codec [CLIP=FILE]         our codec beside x264 at three qualities: demo/codec.png, codec-curves.png
+#   make demo-restore [CLIP=FILE]       each task of torchrestore beside what it mends: demo/restore-TASK.mp4 and .png
 #   make test                           formatting, clippy, all tests
 #
 # and the steps they are made of:
@@ -38,7 +39,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 
 PREFIX ?= /usr/local
 
-.PHONY: build setup demo demo-codec fuzz test docs stage install gpu-bundle clean
+.PHONY: build setup demo demo-codec demo-restore fuzz test docs stage install gpu-bundle clean
 
 build: setup
 	$(CARGO) build $(FLAGS)
@@ -53,7 +54,7 @@ setup:
 	@$(SETUP)/cargo-config.sh
 
 # What runs below keeps its own GStreamer registry: the user's never meets a half-built plugin.
-demo demo-codec test docs: export GST_REGISTRY := $(GST_TORCH_CACHE)/registry.bin
+demo demo-codec demo-restore test docs: export GST_REGISTRY := $(GST_TORCH_CACHE)/registry.bin
 
 demo: build
 	$(CARGO) build -q $(FLAGS) --example demo
@@ -66,6 +67,11 @@ demo-codec: build
 	  $(RELEASE)/gst-torch eval codec "$$clip" --size 640x360 --frames 60 --quality 75,50,25 \
 	    --anchor x264-ultrafast --picture demo/codec.png --plot demo/codec-curves.png
 	@echo "written    demo/codec.png, demo/codec-curves.png"
+
+demo-restore: build
+	$(CARGO) build -q $(FLAGS) --example demo-restore
+	@clip="$(CLIP)"; clip=$${clip:-$$($(SETUP)/clip.sh $(GST_TORCH_CACHE))} && \
+	  $(RELEASE)/examples/demo-restore "$$clip" --out demo
 
 # Feeds the decoder what no encoder would write. COUNT inputs each; seeds and finds are kept in tests/fuzz.
 COUNT ?= 1000000

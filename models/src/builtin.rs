@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::detect::network::{Config as DetectConfig, DetectNet};
+use crate::interpolate::network::{Config as FusionConfig, Fusion};
 use crate::restore::Config as RestoreConfig;
 use crate::restore::network::RestoreNet;
 
@@ -24,8 +25,14 @@ macro_rules! built_in {
 }
 
 /// All built-in models.
-pub const MODELS: &[BuiltIn] =
-    &[built_in!("person"), built_in!("cells"), built_in!("codec-s"), built_in!("codec-vq"), built_in!("denoise")];
+pub const MODELS: &[BuiltIn] = &[
+    built_in!("person"),
+    built_in!("cells"),
+    built_in!("codec-s"),
+    built_in!("codec-vq"),
+    built_in!("denoise"),
+    built_in!("interpolate"),
+];
 
 /// Opens a model by what a user calls it: a built-in name, a card or a TorchScript file.
 pub fn open(name: &str) -> Result<ModelFile> {
@@ -60,6 +67,14 @@ pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Ar
                 Ok(Box::new(move |x| net.forward_t(x, false)))
             })
         }
+        "interpolate" => {
+            let config = FusionConfig::deserialize(config.clone()).map_err(|e| format!("[config]: {}", e.message()))?;
+            let config = config.checked()?;
+            Box::new(move |vs| {
+                let net = Fusion::new(vs, config).map_err(|e| e.to_string())?;
+                Ok(Box::new(move |x| Ok(vec![net.forward(x)?])))
+            })
+        }
         "restore" => {
             let config =
                 RestoreConfig::deserialize(config.clone()).map_err(|e| format!("[config]: {}", e.message()))?;
@@ -81,7 +96,11 @@ pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Ar
             crate::codec::vector::read(&config.checked()?, &weights)?;
             return Ok(Arc::new(RunElsewhere { by: "torchenc and torchdec", bytes: weights.len() as u64 }));
         }
-        _ => return Err(format!("network = \"{name}\" is not known; known: detect, restore, codec, codec-vector")),
+        _ => {
+            return Err(format!(
+                "network = \"{name}\" is not known; known: detect, restore, interpolate, codec, codec-vector"
+            ));
+        }
     };
     let network = Traced { build, weights, archives: Mutex::default() };
     drop(network.instantiate()?); // a bad file is told when it is named, not when it first runs
@@ -199,7 +218,8 @@ mod tests {
         for model in MODELS {
             let file = open(model.name).unwrap();
             let task = file.info.task.value.as_deref();
-            assert!(matches!(task, Some("detect" | "codec" | "restore")), "{}: {task:?}", model.name);
+            let known = matches!(task, Some("detect" | "codec" | "restore" | "interpolate"));
+            assert!(known, "{}: {task:?}", model.name);
             assert_eq!(file.info.labels.value.is_empty(), task != Some("detect"), "{}", model.name);
             assert!(file.info.licence.value.is_some(), "{}", model.name);
         }
@@ -208,7 +228,8 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        assert!(error.contains("persn") && error.contains("person, cells, codec-s, codec-vq, denoise"), "{error}");
+        let known = "person, cells, codec-s, codec-vq, denoise, interpolate";
+        assert!(error.contains("persn") && error.contains(known), "{error}");
     }
 
     #[test]

@@ -6,11 +6,13 @@ use gst::glib;
 mod codec;
 mod filter;
 pub mod meta;
+mod pace;
 mod settings;
 mod sync;
 mod torchdec;
 mod torchdetect;
 mod torchenc;
+mod torchinterpolate;
 mod torchmeta;
 mod torchoverlay;
 mod torchparse;
@@ -28,6 +30,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchdec::register(plugin)?;
     torchparse::register(plugin)?;
     torchrestore::register(plugin)?;
+    torchinterpolate::register(plugin)?;
     typefind::register(plugin)?;
     Ok(())
 }

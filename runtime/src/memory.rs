@@ -1,7 +1,7 @@
 //! How much memory is free for networks, and what it is like to have too little of it.
 
 use std::collections::HashMap;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, PoisonError};
 
 use crate::device::Device;
@@ -49,7 +49,8 @@ fn cuda(index: usize) -> Option<u64> {
         if set.is_null() || get.is_null() {
             return None;
         }
-        let (set, get): (SetDevice, MemGetInfo) = (std::mem::transmute(set), std::mem::transmute(get));
+        let set = std::mem::transmute::<*mut c_void, SetDevice>(set);
+        let get = std::mem::transmute::<*mut c_void, MemGetInfo>(get);
         let (mut free, mut total) = (0, 0);
         (set(index) == 0 && get(&mut free, &mut total) == 0).then_some(free as u64)
     }

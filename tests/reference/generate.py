@@ -1,4 +1,5 @@
-"""Writes what tests/suite/layouts.rs compares with: small networks in models/, their boxes in expected/.
+"""Writes what tests/suite/layouts.rs and restore/reference.rs compare with: small networks in models/, what they give in
+expected/.
 
     python3 -m venv VENV && VENV/bin/pip install -r tests/reference/requirements.txt
     VENV/bin/python tests/reference/generate.py [NAME ...]
@@ -24,6 +25,7 @@ sys.path.insert(0, str(HERE))
 
 import grids  # noqa: E402
 import queries  # noqa: E402
+import restorers  # noqa: E402
 import torchvision_detectors  # noqa: E402
 import ultraface  # noqa: E402
 import ultralytics_networks  # noqa: E402
@@ -57,10 +59,24 @@ def write(name, reference):
     print(f"{name}: {boxes} boxes on {len(reference.photos)} photos", flush=True)
 
 
+def write_restorer(name, reference):
+    """Pictures of one size, byte after byte, and beside them what they are."""
+    torch.jit.save(reference.exported, "restorer.pt")
+    pack("restorer.pt", HERE / "models" / f"{name}.pt")
+    height, width, channels = reference.pictures[0].shape
+    head = {"size": [width, height], "channels": channels, "pictures": len(reference.pictures)} | reference.facts
+    (HERE / "expected" / f"{name}.json").write_text(json.dumps(head, indent=2) + "\n")
+    (HERE / "expected" / f"{name}.bytes").write_bytes(b"".join(picture.tobytes() for picture in reference.pictures))
+    print(f"{name}: {reference.facts}", flush=True)
+
+
 def main():
-    torch.set_grad_enabled(False)
     os.chdir(tempfile.mkdtemp())  # where ultralytics leaves its exports
-    for name in sys.argv[1:] or MAKERS:
+    names = sys.argv[1:] or [*MAKERS, *restorers.MAKERS]
+    for name in (name for name in names if name in restorers.MAKERS):
+        write_restorer(name, restorers.MAKERS[name]())
+    torch.set_grad_enabled(False)
+    for name in (name for name in names if name in MAKERS):
         torch.manual_seed(20)
         numpy.random.seed(20)
         random.seed(20)

@@ -12,6 +12,7 @@ mod exact;
 mod file;
 mod hostile;
 mod rtp;
+mod still;
 
 /// A buffer that left a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]

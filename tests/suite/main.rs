@@ -5,6 +5,7 @@ mod common;
 mod detect;
 mod hostile;
 mod house;
+mod interpolate;
 mod jsonl;
 mod layouts;
 mod live;

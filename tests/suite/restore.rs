@@ -43,6 +43,7 @@ fn frame(caps: &gst::Caps, number: u64) -> gst::Buffer {
     let mut buffer = gst::Buffer::with_size(info.size()).unwrap();
     {
         let buffer = buffer.get_mut().unwrap();
+        buffer.map_writable().unwrap().fill(0); // padding, too
         let time = |ms: u64| gst::ClockTime::from_mseconds(ms);
         buffer.set_pts(time(40 * number + 7));
         buffer.set_dts(time(40 * number));

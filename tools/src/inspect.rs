@@ -5,7 +5,10 @@ use std::fmt::Display;
 use gst_torch_models::builtin;
 use gst_torch_models::detect::layout::{Hints, Layout};
 use gst_torch_models::detect::outputs::Outputs;
-use gst_torch_runtime::{DeviceSpec, Fact, ModelFile, ModelInfo, PrecisionSpec, planes};
+use gst_torch_models::restore::custom::Wishes;
+use gst_torch_models::restore::interface::Interface;
+use gst_torch_models::restore::restorer::{Options, Restorer};
+use gst_torch_runtime::{DeviceSpec, Engine, Fact, ModelFile, ModelInfo, PrecisionSpec, planes};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,6 +24,9 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let file = builtin::open(&args.model)?;
     print_facts(&file.info);
+    if file.info.task.value.as_deref() == Some("restore") {
+        return print_restorer(&file, &args);
+    }
     print_outputs(&file, &args)
 }
 
@@ -50,6 +56,28 @@ fn print_facts(info: &ModelInfo) {
     line("labels", &format!("{} ({shown})", labels.len()), &from(&info.labels));
 }
 
+/// What a restorer takes and gives, and how it runs on frames of a usual size.
+fn print_restorer(file: &ModelFile, args: &Args) -> anyhow::Result<()> {
+    let model = file.load(args.device, args.precision)?;
+    let frame = planes::FrameInfo::new(planes::PixelFormat::I420, 640, 360);
+    let line = |name: &str, value: &dyn Display| println!("{name:<14} {value}");
+    match Interface::of(&model, &frame, &Wishes::default())? {
+        Interface::Samples(config) => {
+            line("restores", &config.task);
+            line("remembers", &if config.history { "the frame before" } else { "nothing" });
+            line("scale", &config.scale);
+        }
+        Interface::Custom { custom, .. } => {
+            line("takes", &format!("{:?} in multiples of {}", custom.colour, custom.multiple));
+            line("gives", &format!("{} in output {}", custom.kind, custom.tensor));
+            line("scale", &custom.scale);
+        }
+    }
+    let restorer = Restorer::new(&model, &frame, &Options::default(), false)?;
+    print_engine(restorer.engine());
+    Ok(())
+}
+
 /// Runs it once on grey: the outputs are known for certain only then.
 fn print_outputs(file: &ModelFile, args: &Args) -> anyhow::Result<()> {
     let model = file.load(args.device, args.precision)?;
@@ -76,11 +104,15 @@ fn print_outputs(file: &ModelFile, args: &Args) -> anyhow::Result<()> {
         Ok(layout) => println!("{:<14} {:<44} seen in its tensors", "read as", layout.word()),
         Err(error) => println!("{:<14} {error}", "read as"),
     }
+    print_engine(&engine);
+    Ok(())
+}
+
+fn print_engine(engine: &Engine) {
     println!("{:<14} {}", "engine", engine.describe());
     for (plan, ms, error) in &engine.choice().tried {
         println!("{:<14} {plan:<34} {ms:8.2} ms   error {error:.1e}", "");
     }
-    Ok(())
 }
 
 fn option(name: &str, fact: &Fact<Option<String>>) {

@@ -30,6 +30,10 @@ pub enum DecodeError {
     /// An inter picture before the first intra picture.
     #[error("it refers to a picture that is not there")]
     NoReference,
+    #[error("it is predicted from a still of {columns}x{rows} blocks, which its model does not have")]
+    NoStill { columns: usize, rows: usize },
+    #[error("it is predicted from a still, which only residual autoencoders have")]
+    StillElsewhere,
     /// The reference is not the encoder's.
     #[error("it refers to another picture than the one decoded before: something was lost")]
     OtherReference,
@@ -94,7 +98,12 @@ impl Decoder {
         let reference = match unit.kind {
             Kind::Intra => {
                 self.coders.iter_mut().for_each(Coder::reset);
-                None
+                if unit.still {
+                    let still = self.model.still((columns, rows)).ok_or(DecodeError::NoStill { columns, rows })?;
+                    Some(Reference::new(still))
+                } else {
+                    None
+                }
             }
             Kind::Inter => {
                 let reference = self.decoded.as_ref().filter(|_| !self.lost).ok_or(DecodeError::NoReference)?;
@@ -104,10 +113,11 @@ impl Decoder {
                 Some(Reference::new(reference))
             }
         };
+        let kind = if reference.is_some() { Kind::Inter } else { Kind::Intra };
         let colour = self.header.subsampling != super::stream::Subsampling::Grey;
         let mut slices: Vec<Symbols> = Vec::with_capacity(self.coders.len());
         for (index, (coder, bytes)) in self.coders.iter_mut().zip(&unit.slices).enumerate() {
-            let slice = coder.decode(unit.kind, colour, unit.step, bytes).map_err(|_| DecodeError::Damaged(index))?;
+            let slice = coder.decode(kind, colour, unit.step, bytes).map_err(|_| DecodeError::Damaged(index))?;
             slices.push(slice);
         }
         if let Some(reference) = &reference {

@@ -60,6 +60,8 @@ pub struct Encoder {
     decoded: Option<Picture>,
     /// Of the picture before, slice by slice.
     symbols: Vec<Symbols>,
+    /// Whether the picture before is a key frame.
+    after_key: bool,
     number: u8,
     guess: Guess,
     detail: Option<Detail>,
@@ -70,6 +72,8 @@ type Outcome = (Vec<Symbols>, Vec<Vec<u8>>, Picture);
 
 /// What a picture needs, besides its latents.
 struct Draft {
+    key: bool,
+    /// How it is coded; a key frame that is predicted from the model's still is coded as an inter picture.
     kind: Kind,
     step: u8,
     blocks: Vec<Block>,
@@ -93,6 +97,7 @@ impl Encoder {
             coders,
             decoded: None,
             symbols: Vec::new(),
+            after_key: false,
             number: 0,
             guess: Guess::default(),
             detail,
@@ -124,11 +129,11 @@ impl Encoder {
         let check = reference.as_ref().map(|picture| picture.checksum() as u16);
         let key = reference.is_none();
         let first = match request.rate {
-            Rate::Step(step) if key && !self.after_key() => step.saturating_sub(KEY_STEPS),
+            Rate::Step(step) if key && !self.after_key => step.saturating_sub(KEY_STEPS),
             Rate::Step(step) => step,
             Rate::Bits { target, .. } => self.guess.step(key, target),
         };
-        let mut draft = self.draft(canvas, reference, request, first).map_err(torch)?;
+        let mut draft = self.draft(canvas, reference.as_ref(), request, first).map_err(torch)?;
         let (slices, coded, decoded) = match request.rate {
             Rate::Step(_) => self.code_at_once(&draft),
             Rate::Bits { .. } => self.fit(&mut draft, request.rate),
@@ -142,13 +147,15 @@ impl Encoder {
             _ => None,
         };
         self.symbols = slices;
+        self.after_key = key;
         self.number = self.number.wrapping_add(1);
         let mut bytes = if key { self.header.write() } else { Vec::new() };
         let unit = PictureUnit {
-            kind: draft.kind,
+            kind: if key { Kind::Intra } else { Kind::Inter },
             step: draft.step,
             number: self.number,
             reference: check,
+            still: key && draft.kind == Kind::Inter,
             time: request.time,
             slices: coded.iter().map(Vec::as_slice).collect(),
             detail: detail.as_deref(),
@@ -157,14 +164,10 @@ impl Encoder {
         Ok(Coded { bytes, key, step: draft.step })
     }
 
-    fn after_key(&self) -> bool {
-        self.symbols.first().is_some_and(|slice| slice.kind == Kind::Intra)
-    }
-
     /// Rounds the latents, and codes them while the networks make of them what the decoder will have.
     fn code_at_once(&mut self, draft: &Draft) -> Result<Outcome, TchError> {
         let slices = self.quantise(draft);
-        let key = draft.kind == Kind::Intra;
+        let key = draft.key;
         let Encoder { model, network, coders, .. } = self;
         let (coded, decoded) = std::thread::scope(|scope| {
             let coding = scope.spawn(|| code(coders, &slices, key));
@@ -178,7 +181,7 @@ impl Encoder {
 
     /// Rounds and codes the latents, with other steps where the bits turn out too many or too few.
     fn fit(&mut self, draft: &mut Draft, rate: Rate) -> Result<Outcome, TchError> {
-        let key = draft.kind == Kind::Intra;
+        let key = draft.key;
         for attempt in 1.. {
             let slices = self.quantise(draft);
             let mut coders = self.coders.clone();
@@ -227,31 +230,22 @@ impl Encoder {
     fn draft(
         &self,
         canvas: &Picture,
-        reference: Option<Picture>,
+        reference: Option<&Picture>,
         request: &Request,
         step: u8,
     ) -> Result<Draft, TchError> {
         let (columns, rows) = canvas.blocks();
-        let mut prediction = Picture::grey(columns, rows);
-        let (kind, mut blocks);
-        match reference {
+        let key = reference.is_none();
+        let moved = match reference {
+            Some(reference) => Some(self.motion(canvas, reference, step, &self.symbols)),
             None => {
-                kind = Kind::Intra;
-                blocks = vec![Block::default(); columns * rows];
+                let still = self.model.still((columns, rows));
+                still.map(|still| self.motion(canvas, still, step, &[])).filter(|(blocks, _)| mostly_predicted(blocks))
             }
-            Some(picture) => {
-                kind = Kind::Inter;
-                let reference = Reference::new(&picture);
-                let settings = Settings::for_step(step_size(f64::from(step)) as f32);
-                blocks = Vec::with_capacity(columns * rows);
-                for (index, slice) in self.header.slices().enumerate() {
-                    let before = self.symbols.get(index).map(|slice| &slice.blocks[..]);
-                    let field = motion::search(canvas, &reference, slice.clone(), before, &settings);
-                    predict(&reference, &field.blocks, slice, &mut prediction);
-                    blocks.extend(field.blocks);
-                }
-            }
-        }
+        };
+        let kind = if moved.is_some() { Kind::Inter } else { Kind::Intra };
+        let (mut blocks, prediction) =
+            moved.unwrap_or_else(|| (vec![Block::default(); columns * rows], Picture::grey(columns, rows)));
         for (block, &change) in blocks.iter_mut().zip(&request.changes) {
             block.step = change.clamp(-31, 31);
         }
@@ -261,7 +255,23 @@ impl Encoder {
         let predicted = predicted(kind, &prediction, &samples)?;
         let steps = stage.steps(&index)?;
         let soft = stage.analyse(&samples, &predicted, &index, &steps, self.model.kind())?;
-        Ok(Draft { kind, step, blocks, prediction, soft: tensors::to_levels(&soft)? })
+        Ok(Draft { key, kind, step, blocks, prediction, soft: tensors::to_levels(&soft)? })
+    }
+
+    /// The motion of a picture's blocks, and the prediction that comes of it; `before` are the symbols of the picture before.
+    fn motion(&self, canvas: &Picture, from: &Picture, step: u8, before: &[Symbols]) -> (Vec<Block>, Picture) {
+        let (columns, rows) = canvas.blocks();
+        let reference = Reference::new(from);
+        let settings = Settings::for_step(step_size(f64::from(step)) as f32);
+        let mut prediction = Picture::grey(columns, rows);
+        let mut blocks = Vec::with_capacity(columns * rows);
+        for (index, slice) in self.header.slices().enumerate() {
+            let before = before.get(index).map(|slice| &slice.blocks[..]);
+            let field = motion::search(canvas, &reference, slice.clone(), before, &settings);
+            predict(&reference, &field.blocks, slice, &mut prediction);
+            blocks.extend(field.blocks);
+        }
+        (blocks, prediction)
     }
 
     /// Symbols of each slice; blocks that turn out empty are skipped where the stream can say so.
@@ -278,12 +288,14 @@ impl Encoder {
                     symbols.blocks[index].step = 0;
                     continue;
                 }
-                let soft = &draft.soft[(rows.start * columns + index) * block_len..][..block_len];
+                let place = rows.start * columns + index;
+                let soft = &draft.soft[place * block_len..][..block_len];
                 for cell in 0..CELLS {
                     let soft = &soft[cell * CELL..][..CELL];
                     let levels: &mut [i16; CELL] =
                         symbols.cell_mut(index, cell).try_into().expect("a cell has CELL latents");
-                    quantise::cell(soft, draft.kind == Kind::Inter, colour, levels);
+                    let sizes = quantise::sizes(&draft.soft, columns, place, cell);
+                    quantise::cell(soft, &sizes, draft.kind == Kind::Inter, colour, levels);
                 }
                 let empty = symbols.levels[index * block_len..][..block_len].iter().all(|l| *l == 0);
                 if empty
@@ -308,6 +320,12 @@ fn code(coders: &mut [Coder], slices: &[Symbols], key: bool) -> Result<Vec<Vec<u
     let coded = coders.iter_mut().zip(slices).map(|(coder, slice)| coder.encode(slice));
     // What breaks the rules of symbols would be a defect of this encoder.
     coded.collect::<Result<_, String>>().map_err(TchError::Torch)
+}
+
+/// Whether the networks of inter pictures are the better choice: those of intra pictures do more for a block that nothing
+/// predicts.
+fn mostly_predicted(blocks: &[Block]) -> bool {
+    blocks.iter().filter(|block| block.mode == Mode::Flat).count() * 2 < blocks.len()
 }
 
 fn bits(coded: &[Vec<u8>]) -> u32 {

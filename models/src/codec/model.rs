@@ -11,6 +11,8 @@ use tch::{Kind, Tensor, nn};
 
 use super::entropy::{Prior, Steps};
 use super::network::{Config, Network};
+use super::picture::Picture;
+use super::still;
 use super::stream::Identity;
 use super::transform::Tables;
 
@@ -27,6 +29,7 @@ pub struct Weights {
     tables: [Tables; 2],
     steps: Arc<Steps>,
     prior: Prior,
+    still: Option<Picture>,
 }
 
 impl Weights {
@@ -39,6 +42,7 @@ impl Weights {
             Ok(view) => Prior::from_bytes(view.data()).map_err(|e| format!("tensor '{PRIOR}': {e}"))?,
             Err(_) => Prior::default(),
         };
+        let still = still::read(&file)?;
         let mut store = nn::VarStore::new(tch::Device::Cpu);
         let network = Network::new(&store.root(), config).map_err(|e| e.to_string())?;
         fill(&mut store, bytes)?;
@@ -53,7 +57,7 @@ impl Weights {
         let tables = [table(&network.intra, "intra")?, table(&network.inter, "inter")?];
         let mut identity = Identity::default();
         identity.copy_from_slice(&Sha256::digest(bytes)[..16]);
-        Ok(Weights { identity, config, network, tables, steps: Arc::new(steps), prior })
+        Ok(Weights { identity, config, network, tables, steps: Arc::new(steps), prior, still })
     }
 }
 
@@ -67,6 +71,8 @@ pub struct Model {
     pub prior: Prior,
     /// What the entropy coder compares latents by.
     pub steps: Arc<Steps>,
+    /// What key frames may be predicted from.
+    pub still: Option<Picture>,
     /// Tensors may be sent but not shared; each user takes his own handles.
     network: Mutex<Network>,
 }
@@ -75,6 +81,11 @@ impl Model {
     /// Handles of the network's tensors.
     pub fn network(&self) -> Network {
         self.network.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).share()
+    }
+
+    /// The still, if it is of this many blocks across and down.
+    pub fn still(&self, blocks: (usize, usize)) -> Option<&Picture> {
+        self.still.as_ref().filter(|still| still.blocks() == blocks)
     }
 
     pub fn kind(&self) -> Kind {
@@ -117,15 +128,24 @@ impl Model {
         if let Some(model) = cache().get(&key).and_then(Weak::upgrade) {
             return Ok(model);
         }
-        let Weights { identity, mut network, tables, steps, prior, .. } = weights;
+        let Weights { identity, mut network, tables, steps, prior, still, .. } = weights;
         let ready = network.place(device.torch()).and_then(|()| {
             network.intra.prepare(precision.kind())?;
             network.inter.prepare(precision.kind())
         });
         ready.map_err(|e| Error::torch(name, e.to_string()))?;
         let name = name.to_owned();
-        let model =
-            Arc::new(Model { name, identity, device, precision, tables, prior, steps, network: Mutex::new(network) });
+        let model = Arc::new(Model {
+            name,
+            identity,
+            device,
+            precision,
+            tables,
+            prior,
+            steps,
+            still,
+            network: Mutex::new(network),
+        });
         let mut cache = cache();
         cache.retain(|_, model| model.strong_count() > 0);
         cache.insert(key, Arc::downgrade(&model));
@@ -135,7 +155,8 @@ impl Model {
 
 /// Fills the variables of a network; what serves training alone may be missing, or be too many.
 pub fn fill(store: &mut nn::VarStore, bytes: &[u8]) -> Result<(), String> {
-    crate::builtin::load_weights(store, bytes, |name| name == PRIOR || name.starts_with(TRAINING))
+    let ignored = |name: &str| name == PRIOR || name.starts_with(TRAINING) || still::TENSORS.contains(&name);
+    crate::builtin::load_weights(store, bytes, ignored)
 }
 
 /// The card, the weights and the path of a model.

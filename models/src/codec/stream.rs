@@ -162,6 +162,8 @@ pub struct PictureUnit<'a> {
     pub number: u8,
     /// Checksum of the picture referred to.
     pub reference: Option<u16>,
+    /// Whether this intra picture is predicted from the model's still.
+    pub still: bool,
     /// Nanoseconds; see the specification.
     pub time: Option<u64>,
     pub slices: Vec<&'a [u8]>,
@@ -171,7 +173,7 @@ pub struct PictureUnit<'a> {
 impl<'a> PictureUnit<'a> {
     /// The whole unit.
     pub fn write(&self) -> Vec<u8> {
-        let flags = u8::from(self.time.is_some()) | u8::from(self.detail.is_some()) << 1;
+        let flags = u8::from(self.time.is_some()) | u8::from(self.detail.is_some()) << 1 | u8::from(self.still) << 2;
         let mut payload = vec![flags, self.step, self.number];
         payload.extend(self.reference.into_iter().flat_map(u16::to_be_bytes));
         if let Some(time) = self.time {
@@ -191,7 +193,8 @@ impl<'a> PictureUnit<'a> {
     pub fn read(kind: Kind, payload: &'a [u8], slices: usize) -> Result<PictureUnit<'a>, StreamError> {
         let mut input = Input { bytes: payload, at: 0, what: "picture" };
         let [flags, step, number] = input.array()?;
-        if flags > 3 || step > 127 {
+        let still = flags & 4 != 0;
+        if flags > 7 || (still && kind == Kind::Inter) || step > 127 {
             return Err(input.damaged(format!("flags {flags:#x}, step index {step}")));
         }
         let reference = if kind == Kind::Inter { Some(u16::from_be_bytes(input.array()?)) } else { None };
@@ -204,7 +207,7 @@ impl<'a> PictureUnit<'a> {
             parts.push(input.take(length)?);
         }
         let detail = detailed.then(|| &payload[input.at..]);
-        Ok(PictureUnit { kind, step, number, reference, time, slices: parts, detail })
+        Ok(PictureUnit { kind, step, number, reference, still, time, slices: parts, detail })
     }
 }
 
@@ -365,6 +368,7 @@ mod tests {
                 step: 77,
                 number: 255,
                 reference: Some(0xabcd),
+                still: false,
                 time,
                 slices: vec![&[1; 200], &[], &[3; 5]],
                 detail,

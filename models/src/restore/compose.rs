@@ -102,7 +102,7 @@ fn column(format: PixelFormat, plane: usize, index: usize) -> Option<usize> {
         Gray8 => Some(index),
         I420 => Some(if plane == 0 { index } else { 2 * index }),
         Nv12 => Some(if plane == 0 { index } else { index / 2 * 2 }),
-        Yuy2 => Some(if index % 2 == 0 { index / 2 } else { index / 4 * 2 }),
+        Yuy2 => Some(if index.is_multiple_of(2) { index / 2 } else { index / 4 * 2 }),
     }
 }
 

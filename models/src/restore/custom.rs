@@ -75,13 +75,13 @@ impl Numbers {
     }
 
     /// What makes a level of 0 to 1 of a number: a factor, and what is added after it.
-    fn to_level(&self, channel: usize) -> (f32, f32) {
+    fn to_level(self, channel: usize) -> (f32, f32) {
         let unit = self.scale / 255.0;
         (self.std[channel] * unit, self.mean[channel] * unit)
     }
 
     /// The number of a level of 0 to 1.
-    fn number(&self, level: f32) -> f32 {
+    fn number(self, level: f32) -> f32 {
         (level * 255.0 / self.scale - self.mean[0]) / self.std[0]
     }
 }
@@ -298,25 +298,30 @@ impl Sample {
 
     /// What an output made from this is.
     fn kind(&self, output: &Maps, scale: usize) -> Kind {
-        let (mut with_smooth, mut with_noise, mut energy, mut sum) = (0.0, 0.0, 0.0, 0.0);
-        let middle = 0.5;
+        let count = self.smooth.data.len() as f64;
+        let middle = self.smooth.data.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+        let (mut sum, mut with, mut energy) = (0.0, [0.0; 2], [0.0; 2]);
         for channel in 0..self.smooth.channels {
             for y in 0..self.smooth.height {
-                for x in 0..self.smooth.width {
-                    let output = f64::from(output.row(channel, y * scale)[x * scale]);
-                    let smooth = f64::from(self.smooth.row(channel, y)[x]) - middle;
-                    with_smooth += output * smooth;
-                    with_noise += output * f64::from(self.noise.row(channel, y)[x]);
-                    energy += smooth * smooth;
+                let (smooth, noise) = (self.smooth.row(channel, y), self.noise.row(channel, y));
+                let output = output.row(channel, y * scale).iter().step_by(scale);
+                for ((output, smooth), noise) in output.zip(smooth).zip(noise) {
+                    let output = f64::from(*output);
                     sum += output;
+                    for (i, part) in [f64::from(*smooth) - middle, f64::from(*noise)].into_iter().enumerate() {
+                        with[i] += output * part;
+                        energy[i] += part * part;
+                    }
                 }
             }
         }
-        // A picture has the shapes of the picture, however dark or faint, or is grey all over; a difference has neither.
-        let count = self.smooth.data.len() as f64;
-        if (with_smooth / energy).abs() > 0.4 || (sum / count).abs() > 0.25 {
+        // How much of the picture's shapes, and of its noise, came through. A picture has its shapes, however dark, faint or
+        // sharpened, or is grey all over; a difference has little of them.
+        let [shapes, noise] = [0, 1].map(|i| with[i] / energy[i]);
+        let resembles = shapes.abs() > 0.4 || shapes.abs() > 0.1 && shapes.abs() > 0.5 * noise.abs();
+        if resembles || (sum / count).abs() > 0.25 {
             Kind::Image
-        } else if with_noise > 0.0 {
+        } else if noise > 0.0 {
             Kind::Noise
         } else {
             Kind::Residual
@@ -340,6 +345,8 @@ mod tests {
         assert_eq!(kind(|smooth, _| smooth), Kind::Image);
         assert_eq!(kind(|smooth, _| smooth * 1.8 + 0.1), Kind::Image, "brightened");
         assert_eq!(kind(|smooth, _| 2.0 * smooth - 1.0), Kind::Image, "from -1 to 1");
+        assert_eq!(kind(|smooth, noise| 0.2 * (smooth + noise)), Kind::Image, "darkened");
+        assert_eq!(kind(|smooth, noise| smooth + 3.0 * noise), Kind::Image, "sharpened");
         assert_eq!(kind(|_, noise| 0.9 * noise), Kind::Noise);
         assert_eq!(kind(|smooth, noise| 0.8 * noise + 0.05 * smooth), Kind::Noise);
         assert_eq!(kind(|_, noise| -0.9 * noise), Kind::Residual);

@@ -13,12 +13,9 @@ pub enum Interface {
     Samples(Config),
     Custom {
         custom: Custom,
-        reader: Preprocessor,
+        reader: Box<Preprocessor>,
     },
 }
-
-/// Built-in networks work on cells of so many samples each way.
-const CELL: usize = 2;
 
 impl Interface {
     pub fn of(model: &Model, frame: &FrameInfo, wishes: &Wishes) -> Result<Interface> {
@@ -32,7 +29,7 @@ impl Interface {
         }
         let custom = Custom::recognise(model, wishes)?;
         let reader = Preprocessor::same_size(frame, &custom.spec(frame.width, frame.height))?;
-        Ok(Interface::Custom { custom, reader })
+        Ok(Interface::Custom { custom, reader: Box::new(reader) })
     }
 
     /// How many times larger the pictures of a network are than what it takes.
@@ -59,9 +56,18 @@ impl Interface {
         }
     }
 
+    /// Half the receptive field in pixels of the maps, where it is known.
+    pub fn reach(&self) -> Option<usize> {
+        match self {
+            Interface::Samples(config) => Some(config.reach().div_ceil(2)),
+            Interface::Custom { .. } => None,
+        }
+    }
+
+    /// Sides of the maps have to be multiples of this, and tiles begin at multiples.
     pub fn multiple(&self) -> usize {
         match self {
-            Interface::Samples(_) => CELL,
+            Interface::Samples(config) => config.grid().div_ceil(2),
             Interface::Custom { custom, .. } => custom.multiple,
         }
     }

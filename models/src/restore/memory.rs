@@ -30,8 +30,9 @@ const UNSEEN: f32 = 0.25 / 255.0;
 const RAMP: usize = 8;
 
 impl Appetite {
-    pub fn new(channels: usize, scale: usize, multiple: usize) -> Self {
-        Appetite { channels, scale, multiple, bytes_per_pixel: Mutex::default(), reach: Mutex::default() }
+    /// With `reach` where that is known beforehand.
+    pub fn new(channels: usize, scale: usize, multiple: usize, reach: Option<usize>) -> Self {
+        Appetite { channels, scale, multiple, bytes_per_pixel: Mutex::default(), reach: Mutex::new(reach) }
     }
 
     /// The side of tiles that memory has room for; 0 is one tile for all.

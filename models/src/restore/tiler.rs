@@ -81,7 +81,7 @@ impl Tiler {
             maps: (padded(width, least_width), padded(height, least_height)),
             side: side.div_ceil(unit),
             overlap: overlap.div_ceil(unit),
-            appetite: Appetite::new(interface.channels(), interface.scale(), multiple),
+            appetite: Appetite::new(interface.channels(), interface.scale(), multiple, interface.reach()),
             plans: Mutex::default(),
             notices: Mutex::default(),
         }
@@ -103,7 +103,10 @@ impl Tiler {
     /// Takes what a user should hear of since the last call.
     pub fn take_notices(&self) -> Vec<String> {
         let mut notices = std::mem::take(&mut *lock(&self.notices));
-        let plans = [lock(&self.plans).whole.clone(), lock(&self.plans).parts.clone()];
+        let plans = {
+            let plans = lock(&self.plans);
+            [plans.whole.clone(), plans.parts.clone()]
+        };
         notices.extend(plans.iter().flatten().flat_map(|plan| plan.engine.take_notices()));
         notices
     }
@@ -211,7 +214,12 @@ impl Tiler {
         if tile.0 >= width && tile.1 >= height {
             return Ok(Grid::new(self.maps, Layout { side: 0, overlap: 0, reach: 0, multiple: 1 }));
         }
-        let (overlap, reach) = (self.overlap()?, self.appetite.reach(&self.model)?);
+        let (overlap, reach) = match self.size {
+            // It runs at no size on which its reach could be measured.
+            Some(_) if self.overlap == 0 => (width.min(height).min(tile.0.min(tile.1)) / 4, 0),
+            Some(_) => (self.overlap, 0),
+            None => (self.overlap()?, self.appetite.reach(&self.model)?),
+        };
         Ok(Grid::of_size(self.maps, tile, Layout { side, overlap, reach, multiple: self.multiple }))
     }
 

@@ -67,7 +67,7 @@ pub(super) struct Stream {
 }
 
 pub(super) enum Item {
-    Frame { buffer: gst::Buffer, stream: Stream, arrived: Instant, finish: Option<Finish> },
+    Frame { buffer: gst::Buffer, stream: Arc<Stream>, arrived: Instant, finish: Option<Finish> },
     Event(gst::Event),
 }
 
@@ -85,7 +85,7 @@ pub struct TorchFilter {
     pub(super) model: Mutex<Option<Arc<Model>>>,
     /// How many times larger frames leave with that model.
     pub(super) scale: AtomicUsize,
-    pub(super) stream: Mutex<Option<Stream>>,
+    pub(super) stream: Mutex<Option<Arc<Stream>>>,
     pub(super) queue: Queue<Item>,
     /// What downstream said last; given to whoever brings the next frame.
     pub(super) flow: Mutex<Result<gst::FlowSuccess, gst::FlowError>>,

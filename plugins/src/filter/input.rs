@@ -1,5 +1,6 @@
 //! Frames in: what the thread does that brings them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -174,12 +175,13 @@ impl TorchFilter {
     pub(super) fn configure(&self, caps: &gst::CapsRef) -> Result<gst::Caps, String> {
         let info = gst_video::VideoInfo::from_caps(caps).map_err(|e| format!("caps {caps}: {e}"))?;
         let frame = video::frame_info(&info).ok_or_else(|| format!("caps {caps}: no format of ours"))?;
-        if let Some(stream) = lock(&self.stream).as_mut()
-            && stream.frame == frame
+        if let Some(slot) = lock(&self.stream).as_mut()
+            && slot.frame == frame
         {
             // Another frame rate changes nothing else here.
-            let (output, output_caps) = output_of(caps, &info, stream.session.scale())?;
-            *stream = Stream { input: caps.to_owned(), info, output, caps: output_caps.clone(), ..stream.clone() };
+            let (output, output_caps) = output_of(caps, &info, slot.session.scale())?;
+            let stream = Stream { input: caps.to_owned(), info, output, caps: output_caps.clone(), ..(**slot).clone() };
+            *slot = Arc::new(stream);
             return Ok(output_caps);
         }
         let mut query = gst::query::Latency::new();
@@ -193,7 +195,7 @@ impl TorchFilter {
         gst::info!(CAT, imp = self, "{} runs {} for {frame}", model.info().name, session.engine().describe());
         let (output, output_caps) = output_of(caps, &info, session.scale())?;
         let stream = Stream { input: caps.to_owned(), info, frame, output, caps: output_caps.clone(), live, session };
-        let before = lock(&self.stream).replace(stream);
+        let before = lock(&self.stream).replace(Arc::new(stream));
         drop(before);
         lock(&self.interval).reset();
         self.fresh.store(true, Ordering::SeqCst);

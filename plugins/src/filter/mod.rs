@@ -29,6 +29,8 @@ mod settings;
 pub use outlet::Outlet;
 
 use crate::meta::Object;
+pub use live::{Failures, Late};
+pub use settings::LatePolicy;
 
 glib::wrapper! {
     pub struct TorchFilter(ObjectSubclass<imp::TorchFilter>) @extends gst::Element, gst::Object;

@@ -9,7 +9,7 @@ use gst_torch_runtime::planes::FrameInfo;
 use gst_torch_runtime::{Error, Model, Result as TorchResult};
 
 use super::Session;
-use super::imp::{CAT, TorchFilter, Virtuals};
+use super::imp::{CAT, Stream, TorchFilter, Virtuals};
 use super::outlet::output_of;
 use crate::sync::lock;
 
@@ -84,19 +84,19 @@ impl TorchFilter {
             if stream.as_ref().map(|s| s.frame) != frame {
                 continue; // the caps changed meanwhile
             }
-            let mut old_session = None;
-            if let (Some(stream), Some(session)) = (stream.as_mut(), session) {
-                let fits = output_of(&stream.input, &stream.info, session.scale());
+            let mut old_stream = None;
+            if let (Some(slot), Some(session)) = (stream.as_mut(), session) {
+                let fits = output_of(&slot.input, &slot.info, session.scale());
                 let (output, caps) =
                     fits.map_err(|reason| Error::Mismatch { model: model.info().name.clone(), reason })?;
-                (stream.output, stream.caps) = (output, caps);
-                old_session = Some(std::mem::replace(&mut stream.session, session));
+                let changed = Stream { output, caps, session, ..(**slot).clone() };
+                old_stream = Some(std::mem::replace(slot, Arc::new(changed)));
                 self.fresh.store(true, Ordering::SeqCst);
             }
             self.scale.store(scale, Ordering::SeqCst);
             let old_model = lock(&self.model).replace(model);
             drop(stream);
-            drop((old_session, old_model));
+            drop((old_stream, old_model));
             return Ok(());
         }
     }

@@ -135,7 +135,9 @@ fn negotiate(
         }
     }
     let pool = own_pool(caps, info, |config| {
-        config.set_allocator(allocator.as_ref(), params.as_ref());
+        if allocator.is_some() || params.is_some() {
+            config.set_allocator(allocator.as_ref(), params.as_ref());
+        }
         if strides {
             config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
         }

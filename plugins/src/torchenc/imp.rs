@@ -16,11 +16,11 @@ use gst_video::subclass::prelude::*;
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoFrameRef, video_codec_state};
 
 use super::clock::Clock;
-use super::pace::Backlog;
 use super::region;
 use super::settings::Settings;
 use crate::codec::{self, Counters};
 use crate::meta;
+use crate::pace::Backlog;
 use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> =

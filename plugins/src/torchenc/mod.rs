@@ -19,7 +19,7 @@ use gst::prelude::*;
 
 mod clock;
 mod imp;
-mod pace;
+
 mod region;
 mod settings;
 

@@ -203,7 +203,9 @@ mod tests {
         for (kind, reference) in [(Kind::Intra, None), (Kind::Inter, Some(0x1234))] {
             for time in [None, Some(0), Some(33_366_666), Some(u64::MAX)] {
                 let slices = vec![&[1u8, 2, 3][..]];
-                let unit = PictureUnit { kind, step: 60, number: 77, reference, time, slices, detail: None }.write();
+                let unit =
+                    PictureUnit { kind, step: 60, number: 77, reference, still: false, time, slices, detail: None }
+                        .write();
                 let gst_torch_models::codec::stream::Found::Unit(found) = gst_torch_models::codec::stream::find(&unit)
                 else {
                     panic!()

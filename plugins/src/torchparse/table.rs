@@ -117,7 +117,9 @@ mod tests {
                 let time = (key > 0 && number == 0).then_some(key * 500_000_000);
                 let reference = (number > 0).then_some(7);
                 let slices = vec![&[9; 700][..number as usize * 170]];
-                bytes.extend(PictureUnit { kind, step: 9, number, reference, time, slices, detail: None }.write());
+                bytes.extend(
+                    PictureUnit { kind, step: 9, number, reference, still: false, time, slices, detail: None }.write(),
+                );
             }
         }
         (bytes, expected)

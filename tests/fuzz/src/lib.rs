@@ -16,7 +16,9 @@ pub mod codec {
     pub mod transform;
 }
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use codec::canvas::Frame;
 use codec::detail::Detail;
@@ -27,28 +29,41 @@ use codec::stream::{Header, PictureUnit};
 use codec::symbols::{CELL, Kind};
 use codec::transform::{Sixteenths, Tables};
 
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let inverse: Vec<i16> =
+        codec::basis::cosines().as_flattened().iter().map(|v| (v * 4096.0).round() as i16).collect();
+    let size: Vec<i32> = (0..128 * CELL).map(|i| 8 << (i / CELL / 16)).collect();
+    Tables::new(&inverse, &size).expect("the tables are whole")
+});
+
+thread_local! {
+    /// Coders as they begin, by columns and rows: making one from the prior takes far longer than decoding some bytes.
+    static FRESH: RefCell<HashMap<(usize, usize), Coder>> = RefCell::default();
+}
+
+fn coder(columns: usize, rows: usize) -> Coder {
+    let make = || Coder::new(columns, rows, &Prior::default(), Arc::new(Steps::default()));
+    FRESH.with_borrow_mut(|fresh| fresh.entry((columns, rows)).or_insert_with(make).clone())
+}
+
 /// Decodes pictures, all but the correction.
 pub struct Decoder {
     header: Header,
     coders: Vec<Coder>,
-    tables: Tables,
     detail: Option<Detail>,
     decoded: Picture,
+    /// Whether the coders have left the state that they begin with.
+    begun: bool,
 }
 
 impl Decoder {
     pub fn new(header: Header) -> Self {
         let (columns, rows) = header.blocks();
-        let steps = Arc::new(Steps::default());
-        let coder = |slice: std::ops::Range<usize>| Coder::new(columns, slice.len(), &Prior::default(), steps.clone());
-        let inverse: Vec<i16> =
-            codec::basis::cosines().as_flattened().iter().map(|v| (v * 4096.0).round() as i16).collect();
-        let size: Vec<i32> = (0..128 * CELL).map(|i| 8 << (i / CELL / 16)).collect();
         Decoder {
-            coders: header.slices().map(coder).collect(),
-            tables: Tables::new(&inverse, &size).expect("the tables are whole"),
+            coders: header.slices().map(|slice| coder(columns, slice.len())).collect(),
             detail: Detail::new(header.width.into(), header.height.into(), header.subsampling),
             decoded: Picture::grey(columns, rows),
+            begun: false,
             header,
         }
     }
@@ -56,22 +71,25 @@ impl Decoder {
     /// Whether it could be decoded; that it returns is what is tested.
     pub fn decode(&mut self, kind: Kind, payload: &[u8]) -> bool {
         let Ok(unit) = PictureUnit::read(kind, payload, self.coders.len()) else { return false };
+        // What the still has in it makes no difference.
+        let coded = if unit.still { Kind::Inter } else { kind };
         let (columns, rows) = self.header.blocks();
         let reference = Reference::new(&self.decoded);
         let mut residual = Sixteenths::new(columns, rows);
         let mut out = Picture::grey(columns, rows);
         for ((coder, bytes), place) in self.coders.iter_mut().zip(&unit.slices).zip(self.header.slices()) {
-            if kind == Kind::Intra {
+            if kind == Kind::Intra && self.begun {
                 coder.reset();
             }
-            let Ok(symbols) = coder.decode(kind, true, unit.step, bytes) else {
-                coder.reset();
+            let Ok(symbols) = coder.decode(coded, true, unit.step, bytes) else {
+                self.begun = true;
                 return false;
             };
             let mut slice = Picture::grey(columns, place.len());
             compensate(&reference, &symbols.blocks, columns, place.start, &mut slice);
-            residual.put(&self.tables, &symbols, place.start);
+            residual.put(&TABLES, &symbols, place.start);
         }
+        self.begun = true;
         let prediction = out.clone();
         residual.add_to(&prediction, None, &mut out);
         self.decoded = out;

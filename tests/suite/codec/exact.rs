@@ -16,7 +16,7 @@ fn model(precision: &str) -> Arc<Model> {
     Model::open("codec-s", "cpu".parse().unwrap(), precision.parse().unwrap()).unwrap()
 }
 
-fn header(model: &Model, width: u16, height: u16, subsampling: Subsampling) -> Header {
+pub fn header(model: &Model, width: u16, height: u16, subsampling: Subsampling) -> Header {
     Header {
         coding: Coding::Residual,
         model: model.identity,
@@ -32,7 +32,7 @@ fn header(model: &Model, width: u16, height: u16, subsampling: Subsampling) -> H
 }
 
 /// Smooth waves that move, with a square that jumps about: motion, skips, splits and fresh content.
-fn picture(header: &Header, number: usize) -> Frame {
+pub fn picture(header: &Header, number: usize) -> Frame {
     let mut frame = Frame::new(header.width.into(), header.height.into(), header.subsampling);
     for (index, plane) in frame.planes.iter_mut().enumerate() {
         let (time, scale) = (number as f32, if index == 0 { 1.0 } else { 2.0 });
@@ -51,7 +51,7 @@ fn picture(header: &Header, number: usize) -> Frame {
 }
 
 /// Every picture unit of a stream, with its header.
-fn units(bytes: &[u8]) -> (Header, Vec<(Kind, &[u8])>) {
+pub fn units(bytes: &[u8]) -> (Header, Vec<(Kind, &[u8])>) {
     let (mut header, mut pictures, mut at) = (None, Vec::new(), 0);
     while at < bytes.len() {
         let Found::Unit(unit) = stream::find(&bytes[at..]) else { panic!("no unit at byte {at}") };

@@ -10,11 +10,11 @@ const FRAMES: usize = 200;
 const INTERVAL: usize = 20;
 
 #[test]
-fn with_one_packet_in_twenty_lost_it_recovers_within_a_key_frame_interval() {
+fn with_one_packet_in_twenty_lost_every_key_frame_that_arrives_is_a_recovery() {
     let receiver = launch(
         "udpsrc name=src address=127.0.0.1 port=0 timeout=2000000000 \
          caps=\"application/x-rtp,media=application,clock-rate=90000,encoding-name=X-GST,payload=96\" ! identity name=way \
-         ! rtpjitterbuffer latency=50 drop-on-latency=true ! rtpgstdepay ! torchdec ! appsink name=out sync=false",
+         ! rtpjitterbuffer latency=50 drop-on-latency=true ! rtpgstdepay name=depay ! torchdec ! appsink name=out sync=false",
     );
     let lost = std::sync::Arc::new(AtomicUsize::new(0));
     let counter = std::sync::Arc::clone(&lost);
@@ -27,6 +27,17 @@ fn with_one_packet_in_twenty_lost_it_recovers_within_a_key_frame_interval() {
         if packets.0 > 10 && packets.1.below(20) == 0 {
             counter.fetch_add(1, Ordering::SeqCst);
             return gst::PadProbeReturn::Drop;
+        }
+        gst::PadProbeReturn::Ok
+    });
+    // Timestamps of the key frames that arrive: access units that begin with a sequence header.
+    let keys = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let arrived = std::sync::Arc::clone(&keys);
+    let depay = receiver.by_name("depay").unwrap().static_pad("src").unwrap();
+    depay.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let buffer = info.buffer().unwrap();
+        if buffer.map_readable().unwrap().starts_with(b"\x9eTS") {
+            arrived.lock().unwrap().push(buffer.pts().unwrap().nseconds());
         }
         gst::PadProbeReturn::Ok
     });
@@ -53,11 +64,15 @@ fn with_one_packet_in_twenty_lost_it_recovers_within_a_key_frame_interval() {
     let lost = lost.load(Ordering::SeqCst);
     assert!(lost >= 4, "{lost} packets were lost");
     assert!(shown.len() + lost + INTERVAL >= FRAMES, "{} pictures after {lost} losses", shown.len());
-    let mut row = 0;
-    for piece in &shown {
-        row = if piece.corrupted { row + 1 } else { 0 };
-        // A key frame may be lost, too: then the next one.
-        assert!(row < 3 * INTERVAL, "no recovery");
+    let keys = keys.lock().unwrap();
+    assert!(keys.len() + lost >= FRAMES / INTERVAL, "{} key frames arrived", keys.len());
+    for key in keys.iter() {
+        let picture =
+            shown.iter().find(|piece| piece.pts == Some(*key)).unwrap_or_else(|| panic!("no picture at {key}"));
+        assert!(!picture.corrupted, "the key frame at {key} is no recovery");
     }
+    // So a loss is over within an interval, unless a key frame is lost itself.
+    let rows = shown.split(|piece| !piece.corrupted).filter(|row| row.len() > INTERVAL).count();
+    assert!(rows + keys.len() <= FRAMES / INTERVAL, "{rows} times no recovery within an interval");
     assert!(shown.iter().any(|piece| piece.corrupted) && shown.iter().any(|piece| !piece.corrupted));
 }

@@ -266,3 +266,75 @@ fn strength_follows_its_property_down_to_nothing() {
         assert!(largest_difference(&levels[1], &middle) <= 1, "{format}");
     }
 }
+
+#[test]
+fn strength_follows_a_controller_frame_by_frame() {
+    use gst::glib::translate::{ToGlibPtr, from_glib_none};
+
+    // GStreamer's control sources have no binding among this workspace's crates.
+    #[link(name = "gstcontroller-1.0")]
+    unsafe extern "C" {
+        fn gst_interpolation_control_source_new() -> *mut gst::ffi::GstControlSource;
+        fn gst_timed_value_control_source_set(
+            source: *mut gst::ffi::GstControlSource,
+            time: gst::ffi::GstClockTime,
+            value: f64,
+        ) -> gst::glib::ffi::gboolean;
+        fn gst_direct_control_binding_new(
+            object: *mut gst::ffi::GstObject,
+            property: *const std::ffi::c_char,
+            source: *mut gst::ffi::GstControlSource,
+        ) -> *mut gst::ffi::GstControlBinding;
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let model = scripted::halves(folder.path(), "halves.pt");
+    let caps = caps("GRAY8", 64, 48);
+    let mut harness = with_model(&model, "");
+    let element = harness.element().unwrap();
+    harness.set_src_caps(caps.clone());
+    // SAFETY: both are new and floating; the names and the element live over the calls.
+    let binding: gst::ControlBinding = unsafe {
+        let source: gst::ControlSource = from_glib_none(gst_interpolation_control_source_new());
+        source.set_property_from_str("mode", "linear");
+        let second = gst::ClockTime::SECOND.nseconds();
+        assert_ne!(gst_timed_value_control_source_set(source.to_glib_none().0, 0, 0.0), 0);
+        assert_ne!(gst_timed_value_control_source_set(source.to_glib_none().0, second, 1.0), 0);
+        let object: &gst::Object = element.upcast_ref();
+        from_glib_none(gst_direct_control_binding_new(
+            object.to_glib_none().0,
+            c"strength".as_ptr(),
+            source.to_glib_none().0,
+        ))
+    };
+    element.add_control_binding(&binding).unwrap();
+    for number in [0u64, 5, 12, 24, 40] {
+        harness.push(frame(&caps, number)).unwrap();
+        let (was, is) = (f64::from(bytes(&frame(&caps, number))[0]), f64::from(bytes(&harness.pull().unwrap())[0]));
+        let strength = ((40 * number + 7) as f64 / 1000.0).min(1.0);
+        assert!((was * (1.0 - strength / 2.0) - is).abs() <= 1.5, "frame {number}: {was} became {is}");
+    }
+}
+
+#[test]
+fn a_frame_that_others_hold_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = scripted::halves(folder.path(), "halves.pt");
+    let pipeline = launch(&format!(
+        "videotestsrc num-buffers=5 pattern=white ! video/x-raw,format=GRAY8,width=64,height=48 ! tee name=t \
+         t. ! queue ! appsink name=plain sync=false \
+         t. ! queue ! torchrestore model-file={} ! appsink name=restored sync=false",
+        model.display()
+    ));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for (name, levels) in [("restored", 110..=130), ("plain", 230..=255)] {
+        let sink = pipeline.by_name(name).unwrap().downcast::<gst_app::AppSink>().unwrap();
+        let mut count = 0;
+        while let Ok(sample) = sink.pull_sample() {
+            assert!(bytes(sample.buffer().unwrap()).iter().all(|v| levels.contains(v)), "{name}");
+            count += 1;
+        }
+        assert_eq!(count, 5, "{name}");
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}

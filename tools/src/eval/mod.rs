@@ -2,6 +2,7 @@
 
 mod codec;
 mod detect;
+mod interpolate;
 pub mod restore;
 mod track;
 
@@ -19,6 +20,8 @@ enum Task {
     Codec(codec::Args),
     /// AP50 of a detector on labelled pictures and videos.
     Detect(detect::Args),
+    /// PSNR and SSIM of frames made between others, beside FFmpeg's minterpolate.
+    Interpolate(interpolate::Args),
     /// PSNR and SSIM of the restorer beside FFmpeg's filters.
     Restore(restore::Args),
     /// MOTA and IDF1 of the tracker on detections with ground truth.
@@ -29,6 +32,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Codec(args) => codec::run(args),
         Task::Detect(args) => detect::run(args),
+        Task::Interpolate(args) => interpolate::run(args),
         Task::Restore(args) => restore::run(args),
         Task::Track(args) => track::run(args),
     }

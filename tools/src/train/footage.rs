@@ -16,6 +16,7 @@ use crate::media::{self, Yuv};
 /// How `--data` and `--val` are written, for their help texts.
 pub const HELP: &str = "\
 A video, a picture, or a folder (searched with its subfolders), then options, all separated by commas:
+  size=WxH       scale videos to this size (default: to at most 540 rows)
   frames=A-B     only these frames of each video, counted from 1
   weight=W       how often each of its files is drawn, against other files (default 1)
   not=NAME       leave out files whose path has NAME in it; may be repeated";
@@ -28,11 +29,21 @@ const SHOTS: usize = 6;
 const EXTENSIONS: [&str; 15] =
     ["mp4", "mkv", "webm", "avi", "mov", "264", "3gp", "m4v", "ts", "mpg", "ogv", "jpg", "jpeg", "png", "bmp"];
 
+/// How large videos are read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Size {
+    /// Of at most [`ROWS`] rows.
+    Limited,
+    AsTheyAre,
+    Exactly(usize, usize),
+}
+
 /// One `--data` or `--val`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     text: String,
     path: PathBuf,
+    size: Size,
     frames: Option<(u64, u64)>,
     weight: f64,
     not: Vec<String>,
@@ -50,7 +61,8 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let path = PathBuf::from(parts.next().unwrap_or_default());
-        let mut source = Source { text: text.to_string(), path, frames: None, weight: 1.0, not: Vec::new() };
+        let mut source =
+            Source { text: text.to_string(), path, size: Size::Limited, frames: None, weight: 1.0, not: Vec::new() };
         for part in parts {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             let bad = |expected: &str| format!("{key}={value}: expected {expected}");
@@ -58,6 +70,11 @@ impl FromStr for Source {
                 "frames" => {
                     let range = value.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
                     source.frames = Some(range.filter(|(a, b)| a <= b).ok_or_else(|| bad("FIRST-LAST"))?)
+                }
+                "size" => {
+                    let size = value.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+                    let (width, height) = size.filter(|(w, h)| *w > 0 && *h > 0).ok_or_else(|| bad("WIDTHxHEIGHT"))?;
+                    source.size = Size::Exactly(width, height)
                 }
                 "weight" => {
                     let weight = value.parse().ok().filter(|w: &f64| w.is_finite() && *w > 0.0);
@@ -72,6 +89,14 @@ impl FromStr for Source {
 }
 
 impl Source {
+    /// The same, its videos not scaled unless that was said.
+    pub fn as_it_is(mut self) -> Self {
+        if self.size == Size::Limited {
+            self.size = Size::AsTheyAre;
+        }
+        self
+    }
+
     fn files(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         if self.path.is_dir() {
@@ -120,7 +145,7 @@ impl Footage {
             let (mut shots, mut frames, mut left_out) = (0, 0, 0);
             for path in files {
                 bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-                let read = match read_file(&path, source.frames, smallest) {
+                let read = match read_file(&path, source, smallest) {
                     Ok(read) if !read.is_empty() => read,
                     Ok(_) => {
                         left_out += 1;
@@ -173,7 +198,8 @@ impl Footage {
     }
 }
 
-fn read_file(path: &Path, range: Option<(u64, u64)>, smallest: usize) -> Result<Vec<Shot>> {
+fn read_file(path: &Path, source: &Source, smallest: usize) -> Result<Vec<Shot>> {
+    let range = source.frames;
     let wanted = |number: u64| range.is_none_or(|(a, b)| (a..=b).contains(&number));
     // A first look says how long it is and how large, so that the shots can be spread over it.
     let (mut count, mut size) = (0u64, (0, 0));
@@ -185,8 +211,14 @@ fn read_file(path: &Path, range: Option<(u64, u64)>, smallest: usize) -> Result<
         let past = range.is_some_and(|(_, last)| number >= last);
         Ok(if past || count >= 3000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let rows = size.1.min(ROWS);
-    let scaled = ((size.0 * rows / size.1.max(1)) & !1, rows & !1);
+    let scaled = match source.size {
+        Size::Exactly(width, height) => (width, height),
+        Size::AsTheyAre => size,
+        Size::Limited => {
+            let rows = size.1.min(ROWS);
+            ((size.0 * rows / size.1.max(1)) & !1, rows & !1)
+        }
+    };
     if scaled.0 < smallest || scaled.1 < smallest || count == 0 {
         return Ok(Vec::new());
     }
@@ -268,10 +300,10 @@ mod tests {
 
     #[test]
     fn sources_are_read_from_text() {
-        let source: Source = "clips,frames=3-9,weight=2.5,not=car,not=dash".parse().unwrap();
-        assert_eq!((source.frames, source.weight), (Some((3, 9)), 2.5));
+        let source: Source = "clips,frames=3-9,size=64x36,weight=2.5,not=car,not=dash".parse().unwrap();
+        assert_eq!((source.frames, source.size, source.weight), (Some((3, 9)), Size::Exactly(64, 36), 2.5));
         assert_eq!(source.not, ["car", "dash"]);
-        for bad in ["a,frames=9-3", "a,weight=0", "a,labels=x", "a,not="] {
+        for bad in ["a,frames=9-3", "a,weight=0", "a,labels=x", "a,not=", "a,size=64"] {
             assert!(bad.parse::<Source>().is_err(), "{bad}");
         }
     }

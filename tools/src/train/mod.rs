@@ -9,6 +9,7 @@ mod codec;
 pub mod dataset;
 mod detect;
 pub mod footage;
+mod interpolate;
 mod learner;
 mod restore;
 pub mod score;
@@ -27,6 +28,8 @@ enum Task {
     Detect(detect::Args),
     /// The autoencoder codec, from videos and pictures.
     Codec(codec::Args),
+    /// The network that fuses two pictures into one between them, from videos.
+    Interpolate(interpolate::Args),
     /// A restorer: of noise, compression, blur, size or light.
     Restore(restore::Args),
 }
@@ -35,6 +38,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
         Task::Codec(args) => codec::run(args),
+        Task::Interpolate(args) => interpolate::run(args),
         Task::Restore(args) => restore::run(args),
     }
 }

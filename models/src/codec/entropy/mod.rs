@@ -15,7 +15,7 @@ mod mixing;
 mod near;
 mod prior;
 mod range;
-mod scan;
+pub mod scan;
 mod steps;
 #[cfg(test)]
 mod tests;

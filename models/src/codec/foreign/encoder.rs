@@ -84,6 +84,7 @@ impl Encoder {
             step,
             number: self.number,
             reference,
+            still: false,
             time: request.time,
             slices: vec![&bytes],
             detail: None,

@@ -16,5 +16,6 @@ mod settings;
 
 pub use compensate::compensate;
 pub use decide::{Cost, Field, search};
+pub(crate) use reference::Padded;
 pub use reference::Reference;
 pub use settings::{Effort, Settings};

@@ -11,7 +11,7 @@ const PADDING: [usize; 2] = [32, 16];
 const MARGIN: [i32; 2] = [8, 4];
 
 #[derive(Debug, Clone)]
-struct Padded {
+pub(crate) struct Padded {
     data: Vec<u8>,
     stride: usize,
     width: i32,
@@ -21,7 +21,7 @@ struct Padded {
 }
 
 impl Padded {
-    fn new(plane: &Plane, padding: usize, margin: i32) -> Self {
+    pub(crate) fn new(plane: &Plane, padding: usize, margin: i32) -> Self {
         let stride = plane.width + 2 * padding;
         let mut data = Vec::with_capacity(stride * (plane.height + 2 * padding));
         for y in 0..plane.height + 2 * padding {
@@ -33,9 +33,14 @@ impl Padded {
         Padded { data, stride, width: plane.width as i32, height: plane.height as i32, padding, margin }
     }
 
+    /// Width and height, without what is around it.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.width as usize, self.height as usize)
+    }
+
     /// The samples from a block of `size` on, and `lead` samples before it both ways.
     #[inline(always)]
-    fn area(&self, x: i32, y: i32, size: i32, lead: usize) -> Area<'_> {
+    pub(crate) fn area(&self, x: i32, y: i32, size: i32, lead: usize) -> Area<'_> {
         let x = x.clamp(-size - self.margin, self.width + self.margin) + self.padding as i32;
         let y = y.clamp(-size - self.margin, self.height + self.margin) + self.padding as i32;
         Area { data: &self.data[(y as usize - lead) * self.stride + x as usize - lead..], stride: self.stride }
@@ -62,14 +67,14 @@ impl Reference {
 
     /// Luma from a point on, for a block of `size`.
     #[inline(always)]
-    pub(super) fn luma(&self, x: i32, y: i32, size: usize) -> Area<'_> {
+    pub(crate) fn luma(&self, x: i32, y: i32, size: usize) -> Area<'_> {
         self.planes[0].area(x, y, size as i32, 0)
     }
 
     /// Luma of a block of `N` x `N` at `x`, `y`, moved by a vector: the reference itself where the vector is whole,
     /// interpolated into `room` otherwise.
     #[inline(always)]
-    pub(super) fn luma_moved<'a, const N: usize>(
+    pub(crate) fn luma_moved<'a, const N: usize>(
         &'a self,
         (x, y): (i32, i32),
         vector: Vector,
@@ -86,7 +91,7 @@ impl Reference {
 
     /// Writes a luma block of `N` x `N` at `x`, `y`, moved by a vector.
     #[inline(always)]
-    pub(super) fn put_luma<const N: usize>(
+    pub(crate) fn put_luma<const N: usize>(
         &self,
         (x, y): (i32, i32),
         vector: Vector,
@@ -100,7 +105,7 @@ impl Reference {
 
     /// The same of chroma plane 1 or 2, where `x` and `y` are its own samples, and the vector is in eighths of them.
     #[inline(always)]
-    pub(super) fn put_chroma<const N: usize>(
+    pub(crate) fn put_chroma<const N: usize>(
         &self,
         plane: usize,
         (x, y): (i32, i32),

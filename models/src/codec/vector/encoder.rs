@@ -113,6 +113,7 @@ impl Encoder {
             step,
             number: self.number,
             reference,
+            still: false,
             time: request.time,
             slices: coded.iter().map(Vec::as_slice).collect(),
             detail: detail.as_deref(),

@@ -192,7 +192,7 @@ fn anchors(args: &Args, codecs: &[(Codec, String)]) -> Result<Vec<String>> {
     Ok(defaults.filter(|anchor| names.contains(anchor)).map(|anchor| anchor.to_string()).collect())
 }
 
-fn even_size(text: &str) -> Result<(usize, usize), String> {
+pub(super) fn even_size(text: &str) -> Result<(usize, usize), String> {
     let size = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     let valid = |&(w, h): &(usize, usize)| [w, h].iter().all(|side| (2..=8192).contains(side) && side % 2 == 0);
     size.filter(valid).ok_or_else(|| "expected WIDTHxHEIGHT, both even, 2 to 8192".into())

@@ -20,6 +20,13 @@ pub fn is_there() -> bool {
 
 /// Frames through a filter, which may change their size, on one thread; and how many a second, start-up included.
 pub fn filter(frames: &[Yuv], filter: &str) -> Result<(Vec<Yuv>, f64)> {
+    let (filtered, speed) = rated(frames, filter)?;
+    ensure!(filtered.len() == frames.len(), "ffmpeg -vf {filter} gave {} of {} frames", filtered.len(), frames.len());
+    Ok((filtered, speed))
+}
+
+/// The same with a filter that may change how many there are: 25 a second come, and speed is of those that leave.
+pub fn rated(frames: &[Yuv], filter: &str) -> Result<(Vec<Yuv>, f64)> {
     let first = frames.first().context("there is no frame")?;
     let size = format!("{}x{}", first.width, first.height);
     let began = Instant::now();
@@ -45,8 +52,8 @@ pub fn filter(frames: &[Yuv], filter: &str) -> Result<(Vec<Yuv>, f64)> {
     child.stderr.take().context("ffmpeg has an error output")?.read_to_string(&mut complaint)?;
     ensure!(child.wait()?.success(), "ffmpeg -vf {filter}: {}", complaint.trim());
     let filtered = parse(&bytes).with_context(|| format!("ffmpeg -vf {filter}"))?;
-    ensure!(filtered.len() == frames.len(), "ffmpeg -vf {filter} gave {} of {} frames", filtered.len(), frames.len());
-    Ok((filtered, frames.len() as f64 / began.elapsed().as_secs_f64()))
+    let speed = filtered.len() as f64 / began.elapsed().as_secs_f64();
+    Ok((filtered, speed))
 }
 
 /// The frames of a YUV4MPEG2 stream of 4:2:0.

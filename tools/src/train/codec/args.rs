@@ -23,7 +23,7 @@ pub struct Args {
     /// What learns, one after the other: the networks of intra and of inter pictures, the prior of the entropy coder
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Stage::Intra, Stage::Inter, Stage::Prior])]
     pub stage: Vec<Stage>,
-    /// Weights to begin with: a built-in model, a card, or a safetensors file of this --size
+    /// Weights to begin with: a built-in model, a card, or a safetensors file, of this --size or a smaller one
     #[arg(long, value_name = "MODEL")]
     pub from: Option<String>,
     /// Size of the networks

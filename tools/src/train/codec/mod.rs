@@ -2,9 +2,9 @@
 
 mod args;
 mod card;
-
 mod objective;
 mod prior;
+mod still;
 mod streams;
 mod vector;
 
@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use gst_torch_models::codec::model;
 use gst_torch_models::codec::network::{Config, Network, Stage as Half};
 use gst_torch_models::codec::rate::RateModel;
 use gst_torch_models::codec::tensors;
+use gst_torch_models::codec::{grow, model};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -24,6 +24,7 @@ use tch::{Device, Kind, Tensor, nn};
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
 use super::footage::{Cut, Footage};
+use crate::media::Yuv;
 pub use args::Args;
 use args::{Coding, Size, Stage};
 use objective::{Batch, Outcome, evaluate};
@@ -38,8 +39,9 @@ const INDICES: std::ops::RangeInclusive<i64> = 24..=118;
 const SCORED: [i64; 4] = [48, 68, 86, 102];
 
 pub fn run(mut args: Args) -> Result<()> {
+    let adapts = args.adapt.is_some();
     if let Some(clip) = args.adapt.take() {
-        args.data = vec![clip];
+        args.data = vec![clip.as_it_is()];
         args.from.get_or_insert_with(|| "codec-s".into());
         args.time_limit.get_or_insert(5.0);
         args.rate = args.rate.min(4e-4);
@@ -57,6 +59,11 @@ pub fn run(mut args: Args) -> Result<()> {
     let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
     ensure!(!data.is_empty(), "--data has nothing that can be learnt from");
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
+    let still = if adapts { still::find(&data) } else { None };
+    if still.is_some() {
+        // Key frames are predicted from it, which is the business of the other stage.
+        args.stage.retain(|stage| *stage != Stage::Intra);
+    }
     if args.coding == Coding::Vector {
         return vector::run(&args, data, val);
     }
@@ -73,13 +80,16 @@ pub fn run(mut args: Args) -> Result<()> {
             prior::train(&weights, config, &data, args.cut, args.shots, &mut rng)?;
             continue;
         }
-        let mut run = Run::new(&args, stage, config, &data, &val, from.as_deref())?;
+        let mut run = Run::new(&args, stage, config, [&data, &val], from.as_deref(), still.clone())?;
         // Of several stages, the first that has a checkpoint goes on; those after it begin anew.
         if std::mem::take(&mut resume) {
             run.resume()?;
         }
         run.train()?;
         from = Some(weights.display().to_string());
+    }
+    if let Some(still) = &still {
+        still::add(&weights, still)?;
     }
     card::write(&args, config, &weights)
 }
@@ -100,13 +110,13 @@ impl Nets {
         Ok(Nets { store, network, rates })
     }
 
-    /// Takes the weights of a model; what serves training alone may be missing, and a prior is not asked for.
+    /// Takes the weights of a model, which may be a smaller one; what serves training alone may be missing, and a prior is not asked for.
     fn load(&mut self, name: &str) -> Result<()> {
         let bytes = match name.strip_suffix(".safetensors") {
             Some(_) => std::fs::read(name).with_context(|| name.to_string())?,
             None => model::find(name)?.1,
         };
-        model::fill(&mut self.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))
+        grow::fill(&mut self.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))
     }
 
     fn stage(&self, stage: Stage) -> (&Half, &RateModel) {
@@ -137,9 +147,9 @@ impl<'a> Run<'a> {
         args: &'a Args,
         stage: Stage,
         config: Config,
-        data: &'a Footage,
-        val: &'a Footage,
+        [data, val]: [&'a Footage; 2],
         from: Option<&str>,
+        still: Option<Yuv>,
     ) -> Result<Self> {
         tch::manual_seed(args.seed as i64);
         let mut nets = Nets::new(config)?;
@@ -175,7 +185,7 @@ impl<'a> Run<'a> {
             nets,
             optimiser: AdamW::new(&variables, 0.0)?,
             variables,
-            streams: Streams::new(args),
+            streams: Streams::new(args, still),
             progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, score: None, setting },
         })
     }
@@ -332,7 +342,7 @@ impl<'a> Run<'a> {
         Ok(format!("{line}  loss {:.4}", total / SCORED.len() as f64))
     }
 
-    fn score_intra(&self, cut: &Cut, frame: &crate::media::Yuv, index: i64, kind: Kind) -> Result<Outcome> {
+    fn score_intra(&self, cut: &Cut, frame: &Yuv, index: i64, kind: Kind) -> Result<Outcome> {
         let samples = tensors::of_pictures(&[&cut.of(frame)])?.f_to_device(self.nets.store.device())?;
         let batch = Batch {
             prediction: samples.f_zeros_like()?,

@@ -8,7 +8,7 @@ use gst_torch_models::codec::canvas::Frame;
 use gst_torch_models::codec::control::Rate;
 use gst_torch_models::codec::encoder::{Encoder, Request};
 use gst_torch_models::codec::entropy::{Coder, Prior};
-use gst_torch_models::codec::model::{Model, PRIOR, TRAINING};
+use gst_torch_models::codec::model::{Model, PRIOR};
 use gst_torch_models::codec::network::Config;
 use gst_torch_models::codec::stream::{Coding, Colour, Header, Subsampling};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,11 +23,10 @@ const LENGTH: usize = 8;
 /// Step indices that are drawn.
 const STEPS: std::ops::RangeInclusive<u8> = 44..=112;
 
-/// Adds a prior to the weights at `path`, and leaves out what served training alone.
+/// Adds a prior to the weights at `path`.
 pub fn train(path: &Path, config: Config, data: &Footage, side: usize, shots: u64, rng: &mut StdRng) -> Result<()> {
     let read = Tensor::read_safetensors(path).with_context(|| path.display().to_string())?;
-    let keep = |name: &str| name != PRIOR && !name.starts_with(TRAINING);
-    let mut tensors: Vec<_> = read.into_iter().filter(|(name, _)| keep(name)).collect();
+    let mut tensors: Vec<_> = read.into_iter().filter(|(name, _)| name != PRIOR).collect();
     Tensor::write_safetensors(&tensors, path)?;
     let bytes = std::fs::read(path)?;
     let bad = |reason: String| gst_torch_runtime::Error::bad_file(path, reason);

@@ -16,6 +16,7 @@ use super::super::footage::{Cut, Footage, Shot};
 use super::args::Args;
 use super::objective::{Batch, Outcome, evaluate};
 use super::{INDICES, index_planes};
+use crate::media::Yuv;
 
 /// Key frames are coded with a step index lower by this: everything is predicted from them.
 const KEY_INDEX: i64 = 10;
@@ -30,6 +31,8 @@ struct Stream {
     index: i64,
     decoded: Picture,
     blocks: Option<Vec<Block>>,
+    /// Whether the next picture is a key frame, predicted from a still.
+    key: bool,
 }
 
 impl Stream {
@@ -43,12 +46,14 @@ pub struct Streams {
     batch: usize,
     side: usize,
     length: usize,
+    /// What half of the streams begin from, of the size of their frames.
+    still: Option<Yuv>,
     running: Vec<Stream>,
 }
 
 impl Streams {
-    pub fn new(args: &Args) -> Self {
-        Streams { batch: args.batch_size, side: args.cut, length: args.length, running: Vec::new() }
+    pub fn new(args: &Args, still: Option<Yuv>) -> Self {
+        Streams { batch: args.batch_size, side: args.cut, length: args.length, still, running: Vec::new() }
     }
 
     /// The next picture of each stream; those that have ended are replaced by new ones, whose key frames `intra` codes.
@@ -67,8 +72,15 @@ impl Streams {
                 index: rng.random_range(INDICES),
                 decoded: Picture::grey(1, 1),
                 blocks: None,
+                key: false,
                 shot,
             };
+            if let Some(still) = self.still.as_ref().filter(|_| rng.random()) {
+                stream.decoded = stream.cut.of(still);
+                stream.key = true;
+                self.running.push(stream);
+                continue;
+            }
             stream.decoded = stream.picture(stream.next);
             stream.next += 1;
             fresh.push(stream);
@@ -82,7 +94,11 @@ impl Streams {
             }
             self.running.append(&mut fresh);
         }
-        let indices: Vec<_> = self.running.iter().map(|s| (s.index + rng.random_range(-5..=3)).clamp(0, 127)).collect();
+        let index = |s: &mut Stream| {
+            let key = if std::mem::take(&mut s.key) { KEY_INDEX } else { 0 };
+            (s.index - key + rng.random_range(-5..=3)).clamp(0, 127)
+        };
+        let indices: Vec<_> = self.running.iter_mut().map(index).collect();
         batch(&mut self.running, &indices)
     }
 
@@ -111,6 +127,7 @@ impl Streams {
             index,
             decoded: Picture::grey(1, 1),
             blocks: None,
+            key: false,
         };
         let mut streams = [stream];
         let keys = key_frames(&[&streams[0].picture(0)], &[(index - KEY_INDEX).max(0)], &network.intra, kind)?;

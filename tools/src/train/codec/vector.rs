@@ -16,7 +16,7 @@ use toml::{Table, Value};
 
 use super::super::footage::{Cut, Footage, Shot};
 use super::args::Args;
-use super::objective::{CHROMA, split};
+use super::objective::split;
 use super::{CLIP, schedule};
 use crate::train::adamw::AdamW;
 use crate::train::card::{command, hand_written, sha256, strings};
@@ -26,6 +26,8 @@ use crate::train::checkpoint::{self, Progress};
 const ERROR_FLOOR: f64 = 2.0;
 /// Bits a luma sample that count as none.
 const BITS_FLOOR: f64 = 0.02;
+/// Weight of an error of a chroma sample against one of luma: chroma has half the samples.
+const CHROMA: f64 = 2.0;
 /// What an octave of bits is worth in octaves of error: about what good codecs gain between 25 and 40 dB.
 const BITS_WORTH: f64 = 1.0;
 /// Parts of the digits that are scored.

@@ -1,4 +1,4 @@
-//! Whether the encoder keeps up with a live source.
+//! Whether an element keeps up with a live source.
 
 use std::time::Duration;
 
