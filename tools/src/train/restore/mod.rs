@@ -2,12 +2,13 @@
 
 mod args;
 mod card;
+mod coded;
 mod score;
 mod streams;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::restore::network::{self, RestoreNet};
-use gst_torch_models::restore::{Config, SAMPLES, UNIT};
+use gst_torch_models::restore::{Config, SAMPLES, Task, UNIT};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tch::{Kind, Tensor};
@@ -56,6 +57,11 @@ pub fn run(args: Args) -> Result<()> {
     let name = args.name.clone().unwrap_or_else(|| config.task.model(config.scale).to_string());
     let kind = args.precision.kind();
     let mut streams = Streams::new(config, args.cut, args.length);
+    if config.task == Task::Deblock {
+        gst::init()?;
+        streams.coded = coded::pairs(&data, &mut StdRng::seed_from_u64(args.seed))?;
+        println!("{} shots coded by x264", streams.coded.len());
+    }
     let mut results = Vec::new();
     while learner.done() < 1.0 {
         let mean = learner.round(|net, step| {
