@@ -3,7 +3,7 @@
 pub mod codec;
 mod detect;
 mod interpolate;
-mod restore;
+pub mod restore;
 mod track;
 
 use clap::Subcommand;
