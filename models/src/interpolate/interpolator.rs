@@ -157,15 +157,17 @@ mod tests {
 
     #[test]
     fn two_scenes_are_a_cut_and_one_is_not() {
-        let made = interpolator(10, 8);
-        let cut = |a: Picture, b: Picture| made.make(&Still::new(a), &Still::new(b), 0.5).unwrap() == Made::Cut;
-        assert!(cut(noise(10, 8, 1), noise(10, 8, 2)));
-        assert!(cut(texture(10, 8, 0.0, 0.0), noise(10, 8, 2)));
-        assert!(!cut(noise(10, 8, 1), noise(10, 8, 1)));
-        assert!(!cut(texture(10, 8, 0.0, 0.0), texture(10, 8, 6.0, 2.0)));
+        let cut = |a: Picture, b: Picture| {
+            let (before, after) = (Still::new(a), Still::new(b));
+            is_cut(&motion::estimate(&before, &after, 0.5), &before, &after)
+        };
+        assert!(cut(noise(20, 15, 1), noise(20, 15, 2)));
+        assert!(cut(texture(20, 15, 0.0, 0.0), noise(20, 15, 2)));
+        assert!(!cut(noise(20, 15, 1), noise(20, 15, 1)));
+        assert!(!cut(texture(20, 15, 0.0, 0.0), texture(20, 15, 6.0, 2.0)));
         // A light that goes on is none either: what was there still is.
-        let mut brighter = texture(10, 8, 0.0, 0.0);
+        let mut brighter = texture(20, 15, 0.0, 0.0);
         brighter.planes[0].data.iter_mut().for_each(|v| *v = v.saturating_add(12));
-        assert!(!cut(texture(10, 8, 0.0, 0.0), brighter));
+        assert!(!cut(texture(20, 15, 0.0, 0.0), brighter));
     }
 }

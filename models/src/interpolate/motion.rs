@@ -30,8 +30,11 @@ const MOTION: i32 = 64;
 /// How often all blocks of a level are visited.
 const PASSES: usize = 2;
 const STEPS: usize = 6;
+const THREADS_MAX: usize = 8;
 /// Blocks that differ by less are not matched between samples: a mean difference of half a level.
 const MATCHED: u32 = 128;
+/// Blocks that differ by less where they are do not move, whatever matches better: a mean difference of one level.
+const QUIET: u32 = 256;
 /// What a step between samples costs.
 const FRACTION: u32 = 16;
 /// Vectors of less than a sample are none: more often than not they match noise and what a coder left, and where they are
@@ -80,18 +83,25 @@ pub fn estimate(before: &Still, after: &Still, time: f32) -> Field {
         coarser = Some(search);
     }
     let search = coarser.expect("a picture has a level");
-    let mut field = Field {
-        columns: search.columns,
-        rows: search.rows,
-        vectors: Vec::with_capacity(search.vectors.len()),
-        errors: Vec::with_capacity(search.vectors.len()),
-    };
-    for index in 0..search.vectors.len() {
-        let (vector, error) = refine(&search, index, after);
-        field.vectors.push(vector);
-        field.errors.push(error);
-    }
-    field
+    let (columns, rows) = (search.columns, search.rows);
+    // Each block is refined by itself, so that all cores can: it takes as long as all that went before.
+    let part = (rows.div_ceil(threads()) * columns).max(1);
+    let mut refined = vec![(Vector::default(), 0); columns * rows];
+    std::thread::scope(|scope| {
+        for (first, refined) in (0..).step_by(part).zip(refined.chunks_mut(part)) {
+            let search = &search;
+            scope.spawn(move || {
+                (first..).zip(refined).for_each(|(index, found)| *found = refine(search, index, after));
+            });
+        }
+    });
+    let (vectors, errors) = refined.into_iter().unzip();
+    Field { columns, rows, vectors, errors }
+}
+
+/// How many threads refine.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
 }
 
 /// A vector in whole samples of a level.
@@ -109,13 +119,23 @@ struct Search<'a> {
     columns: usize,
     rows: usize,
     vectors: Vec<Whole>,
+    /// Blocks that have something to try: their own vector or a neighbour's is new.
+    stale: Vec<bool>,
 }
 
 impl<'a> Search<'a> {
     fn new(before: &'a Padded, after: &'a Padded, time: f32) -> Self {
         let (width, height) = before.size();
         let (columns, rows) = (width.div_ceil(CELL), height.div_ceil(CELL));
-        Search { before, after, time, columns, rows, vectors: vec![Whole::default(); columns * rows] }
+        Search {
+            before,
+            after,
+            time,
+            columns,
+            rows,
+            vectors: vec![Whole::default(); columns * rows],
+            stale: vec![true; columns * rows],
+        }
     }
 
     /// Where the window of a block begins in the first picture.
@@ -196,6 +216,10 @@ impl<'a> Search<'a> {
         let count = self.vectors.len();
         for position in 0..count {
             let index = if back { count - 1 - position } else { position };
+            if !std::mem::take(&mut self.stale[index]) {
+                continue;
+            }
+            let was = self.vectors[index];
             let mut best = (self.cost(index, self.vectors[index]), self.vectors[index]);
             let mut tried = [self.vectors[index]; 6];
             let others = self.around(index).map(|other| other.map(|other| self.vectors[other]));
@@ -223,6 +247,9 @@ impl<'a> Search<'a> {
                 }
             }
             self.vectors[index] = best.1;
+            if best.1 != was {
+                self.around(index).into_iter().flatten().for_each(|other| self.stale[other] = true);
+            }
         }
     }
 }
@@ -230,6 +257,10 @@ impl<'a> Search<'a> {
 /// The vector to a quarter of a sample, by interpolating the second picture; and the difference that is left.
 fn refine(search: &Search, index: usize, after: &Still) -> (Vector, u32) {
     let whole = search.vectors[index];
+    let still = search.difference(index, Whole::default());
+    if still < QUIET {
+        return (Vector::default(), still);
+    }
     let place = search.place(index, whole);
     let (before, _) = search.windows(index, whole);
     let mut room = [0; 256];
@@ -251,7 +282,7 @@ fn refine(search: &Search, index: usize, after: &Still) -> (Vector, u32) {
         }
     }
     if best.1.x.abs().max(best.1.y.abs()) <= AT_REST {
-        best = (difference(Vector::default()), Vector::default());
+        best = (still, Vector::default());
     }
     (best.1, best.0)
 }

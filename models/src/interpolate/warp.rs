@@ -22,20 +22,25 @@ pub fn warp(before: &Still, after: &Still, field: &Field, time: f32) -> [Picture
         let Vector { x, y } = back(vector);
         Vector { x: x + vector.x, y: y + vector.y }
     };
-    let sides: [(&Reference, &dyn Fn(Vector) -> Vector); 2] = [(&before.reference, &back), (&after.reference, &forth)];
-    for ((reference, along), picture) in sides.into_iter().zip(&mut moved) {
-        let vectors: Vec<Vector> = field.vectors.iter().map(|&vector| along(vector)).collect();
-        for (plane, out) in picture.planes.iter_mut().enumerate() {
-            let put = |place, vector, room: &mut [u8]| match plane {
-                0 => reference.put_luma::<16>(place, vector, room, 16),
-                _ => reference.put_chroma::<8>(plane, place, vector, room, 8),
-            };
-            match plane {
-                0 => overlap::<16>(field, &vectors, &LUMA, out, put),
-                _ => overlap::<8>(field, &vectors, &CHROMA, out, put),
-            }
+    let sides: [(&Reference, &(dyn Fn(Vector) -> Vector + Sync)); 2] =
+        [(&before.reference, &back), (&after.reference, &forth)];
+    std::thread::scope(|scope| {
+        for ((reference, along), picture) in sides.into_iter().zip(&mut moved) {
+            scope.spawn(move || {
+                let vectors: Vec<Vector> = field.vectors.iter().map(|&vector| along(vector)).collect();
+                for (plane, out) in picture.planes.iter_mut().enumerate() {
+                    let put = |place, vector, room: &mut [u8]| match plane {
+                        0 => reference.put_luma::<16>(place, vector, room, 16),
+                        _ => reference.put_chroma::<8>(plane, place, vector, room, 8),
+                    };
+                    match plane {
+                        0 => overlap::<16>(field, &vectors, &LUMA, out, put),
+                        _ => overlap::<8>(field, &vectors, &CHROMA, out, put),
+                    }
+                }
+            });
         }
-    }
+    });
     moved
 }
 

@@ -32,11 +32,8 @@ impl TorchInterpolate {
                     *lock(&self.segment) = Some(segment.clone());
                 }
             }
-            EventView::Caps(caps) => {
-                if self.obj().sink_pad().current_caps().is_none_or(|current| *current != *caps.caps()) {
-                    self.push_drained();
-                }
-            }
+            EventView::Caps(caps) if self.is_new(caps.caps()) => self.push_drained(),
+            EventView::Caps(_) => {}
             EventView::Eos(_) | EventView::StreamStart(_) => self.push_drained(),
             _ if event.is_serialized() => {
                 let waits = lock(&self.stream).as_ref().is_some_and(|stream| stream.timeline.waits());
@@ -48,6 +45,10 @@ impl TorchInterpolate {
             _ => {}
         }
         self.parent_sink_event(event)
+    }
+
+    fn is_new(&self, caps: &gst::CapsRef) -> bool {
+        self.obj().sink_pad().current_caps().is_none_or(|current| *current != *caps)
     }
 
     /// What waits leaves before an event does.
