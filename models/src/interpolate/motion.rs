@@ -276,7 +276,9 @@ mod tests {
 
     #[test]
     fn motion_is_found_at_any_time_between_and_beyond() {
-        for (x, y, times) in [(6.0, -4.0, [0.5, 0.2, 2.0]), (-2.5, 1.25, [0.5, 0.75, 2.0]), (30.0, 12.0, [0.5, 0.4, 0.6])] {
+        for (x, y, times) in
+            [(6.0, -4.0, [0.5, 0.2, 2.0]), (-2.5, 1.25, [0.5, 0.75, 2.0]), (30.0, 12.0, [0.5, 0.4, 0.6])]
+        {
             for time in times {
                 let field = field(texture(12, 8, 0.0, 0.0), texture(12, 8, x, y), time);
                 assert_eq!((field.columns, field.rows), (24, 16));
