@@ -260,7 +260,8 @@ impl TorchInterpolate {
         if let Some(opened) = lock(&self.opened).as_ref().filter(|opened| opened.model_file == wanted.model_file) {
             return Ok(Arc::clone(&opened.model));
         }
-        let model = wanted.open(DEFAULT_MODEL, TASK)?.load(wanted.device, wanted.precision)?;
+        let name = wanted.model_file.as_deref().unwrap_or(DEFAULT_MODEL);
+        let model = wanted.open(name, TASK)?.load(wanted.device, wanted.precision)?;
         let opened = Opened { model_file: wanted.model_file, model: Arc::clone(&model) };
         let before = lock(&self.opened).replace(opened);
         drop(before);

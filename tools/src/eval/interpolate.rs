@@ -98,7 +98,7 @@ fn contenders(args: &Args, clip: &Clip, peer: bool) -> Result<Vec<(&'static str,
         if let Some(model) = &args.model {
             element += &format!(" model-file=\"{}\"", model.replace('\\', "\\\\").replace('"', "\\\""));
         }
-        element += &format!(" ! video/x-raw,framerate={}/{}", clip.rate.numer(), clip.rate.denom());
+        element += &format!(" ! capsfilter caps=video/x-raw,framerate={}/{}", clip.rate.numer(), clip.rate.denom());
         let (frames, speed) = stream::through(&half, &element)?;
         rows.push((name, score(clip, |k| frames.get(2 * k + 1).cloned(), speed)?));
     }

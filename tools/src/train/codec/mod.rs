@@ -2,6 +2,7 @@
 
 mod args;
 mod card;
+mod chroma;
 mod objective;
 mod prior;
 mod still;
@@ -78,6 +79,9 @@ pub fn run(mut args: Args) -> Result<()> {
     let mut resume = args.resume;
     for &stage in &args.stage {
         if stage == Stage::Prior {
+            if let &[intra, inter] = &args.finer_chroma[..] {
+                chroma::refine(&weights, [intra, inter])?;
+            }
             let mut rng = StdRng::seed_from_u64(args.seed);
             prior::train(&weights, config, &data, args.cut, args.shots, &mut rng)?;
             continue;
