@@ -135,10 +135,16 @@ impl<F: Clone> Timeline<F> {
         steps
     }
 
-    /// Upstream says that nothing will come for a time. `None` where nothing came before either: downstream has to hear of it.
+    /// Upstream says that nothing will come for a time. `None` where that does not follow what came before, if anything did:
+    /// downstream has to hear of it.
     pub fn gap(&mut self, time: u64, duration: Option<u64>) -> Option<Vec<Step<F>>> {
         let last = self.last.clone()?;
         let spacing = self.settings.rates.spacing();
+        let shown = last.duration.or(spacing).unwrap_or(0).max(spacing.unwrap_or(0));
+        let reached = last.time.saturating_add(shown).max(self.missing).max(self.bad_until());
+        if time > reached.saturating_add(shown / 2) {
+            return None;
+        }
         let until = time.saturating_add(duration.or(spacing)?);
         let mut steps = Vec::new();
         self.missing = self.missing.max(until);
@@ -155,9 +161,8 @@ impl<F: Clone> Timeline<F> {
         let mut steps = Vec::new();
         if let Some(last) = self.last.clone() {
             let spacing = self.settings.rates.spacing();
-            let end = |frame: &Frame<F>| frame.time.saturating_add(frame.duration.or(spacing).unwrap_or(0));
-            let bad = self.waiting.last().map_or(0, |(frame, _)| end(frame));
-            let until = end(&last).max(bad).max(self.missing);
+            let end = last.time.saturating_add(last.duration.or(spacing).unwrap_or(0));
+            let until = end.max(self.bad_until()).max(self.missing);
             if self.settings.ahead {
                 self.fill_ahead(&last, until, false, &mut steps);
             } else {
@@ -166,6 +171,12 @@ impl<F: Clone> Timeline<F> {
         }
         *self = Timeline::new(self.settings);
         steps
+    }
+
+    /// Where the last of the frames that wait ends.
+    fn bad_until(&self) -> u64 {
+        let spacing = self.settings.rates.spacing();
+        self.waiting.last().map_or(0, |(frame, _)| frame.time.saturating_add(frame.duration.or(spacing).unwrap_or(0)))
     }
 
     /// The first good frame.
@@ -217,8 +228,12 @@ impl<F: Clone> Timeline<F> {
         }
     }
 
-    /// A frame leaves as it is, if it lies where a picture is wanted.
+    /// A frame leaves as it is, if it lies where a picture is wanted, and none that stood in for it has left.
     fn keep(&mut self, frame: &Frame<F>, steps: &mut Vec<Step<F>>) {
+        let spacing = self.settings.rates.output_spacing().unwrap_or(0);
+        if frame.time < self.left && frame.time.saturating_add(spacing) <= self.left {
+            return;
+        }
         if let Some(duration) = self.settings.rates.keeps(frame.time, self.origin) {
             self.left = frame.time;
             steps.push(Step::Keep { content: frame.content.clone(), time: frame.time, duration });

@@ -285,6 +285,24 @@ fn holes_may_stay_where_bad_frames_are_replaced() {
 }
 
 #[test]
+fn a_gap_that_does_not_follow_is_passed_on() {
+    plain().frame("a", 0).gap(3880, 3000).frame("b", 40).gives(&["a 0", "pass on", "b 40"]);
+    plain().frame("a", 0).bad("x", 40, Fault::Corrupted).gap(80, 40).frame("d", 120).gives(&[
+        "a 0",
+        "ad@0.333 40+40 for x",
+        "ad@0.667 80+40",
+        "d 120",
+    ]);
+}
+
+#[test]
+fn times_never_run_back_to_what_was_held_already() {
+    let run = plain().frame("a", 0).gap(40, 400).frame("b", 200).frame("c", 440);
+    assert_eq!(run.out.last().unwrap(), "c 440");
+    assert!(!run.out.contains(&"b 200".to_string()));
+}
+
+#[test]
 fn events_wait_while_frames_do() {
     let mut run = plain().frame("a", 0);
     assert!(!run.timeline.waits());
