@@ -188,15 +188,21 @@ pub fn cache_folder() -> Option<PathBuf> {
         .or_else(|| set("HOME").map(|p| p.join(".cache/gst-torch")))
 }
 
+/// Shapes of about as many pixels share what was found for one of them: which plan is fastest goes by how much there is to
+/// compute. So a stream of another size, or a tile, starts without measuring.
+fn size_class([n, c, h, w]: Shape) -> [i64; 3] {
+    [n, c, ((h * w).max(1) as f64).log2().round() as i64]
+}
+
 fn memory_file(question: &Question) -> Option<PathBuf> {
     // Bumped when plans or their meaning change.
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     let key = format!(
         "{VERSION} {} {} {} {:?} {} {} {} {}",
         question.sha256,
         machine(question.device),
         question.precision,
-        question.shape,
+        size_class(question.shape),
         question.max_error,
         crate::shim::libtorch_version(),
         device::cores(),
@@ -235,5 +241,18 @@ impl Choice {
     pub fn fixed(precision: Precision, graph: Graph, channels_last: bool) -> Choice {
         let plan = Plan { precision, graph, channels_last };
         Choice { plan, wide_ms: 1.0, narrow_ms: 1.0, error: 0.0, tried: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_near_each_other_share_a_choice_and_others_do_not() {
+        assert_eq!(size_class([1, 3, 360, 640]), size_class([1, 3, 368, 640]));
+        assert_eq!(size_class([1, 3, 1, 1]), [1, 3, 0]);
+        assert_ne!(size_class([1, 3, 360, 640]), size_class([1, 3, 720, 1280]));
+        assert_ne!(size_class([1, 3, 360, 640]), size_class([1, 13, 360, 640]));
     }
 }

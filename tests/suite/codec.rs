@@ -10,6 +10,7 @@ use crate::common;
 mod control;
 mod exact;
 mod file;
+mod foreign;
 mod hostile;
 mod rtp;
 mod still;

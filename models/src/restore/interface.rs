@@ -56,8 +56,8 @@ impl Interface {
         }
     }
 
-    /// Half the receptive field in pixels of the maps, where it is known.
-    pub fn reach(&self) -> Option<usize> {
+    /// Half the receptive field in pixels of the maps, where it is known; what shows of it is less.
+    pub fn farthest(&self) -> Option<usize> {
         match self {
             Interface::Samples(config) => Some(config.reach().div_ceil(2)),
             Interface::Custom { .. } => None,

@@ -13,6 +13,7 @@ pub struct Appetite {
     channels: usize,
     scale: usize,
     multiple: usize,
+    farthest: Option<usize>,
     bytes_per_pixel: Mutex<Option<f64>>,
     reach: Mutex<Option<usize>>,
 }
@@ -24,15 +25,15 @@ const SIDE: usize = 64;
 /// Side of the maps on which the reach is measured: a part, and the whole around it.
 const PART: usize = 96;
 const WHOLE: usize = 192;
-/// A difference that is not seen: a quarter of a level of 8 bits.
-const UNSEEN: f32 = 0.25 / 255.0;
+/// A difference that is not seen: a tenth of a level of 8 bits.
+const UNSEEN: f32 = 0.1 / 255.0;
 /// What is added to twice the reach, so that tiles give way to each other gently.
 const RAMP: usize = 8;
 
 impl Appetite {
-    /// With `reach` where that is known beforehand.
-    pub fn new(channels: usize, scale: usize, multiple: usize, reach: Option<usize>) -> Self {
-        Appetite { channels, scale, multiple, bytes_per_pixel: Mutex::default(), reach: Mutex::new(reach) }
+    /// With the `farthest` that the network can see, where that is known.
+    pub fn new(channels: usize, scale: usize, multiple: usize, farthest: Option<usize>) -> Self {
+        Appetite { channels, scale, multiple, farthest, bytes_per_pixel: Mutex::default(), reach: Mutex::default() }
     }
 
     /// The side of tiles that memory has room for; 0 is one tile for all.
@@ -53,17 +54,17 @@ impl Appetite {
         Ok(tiles::side_for(maps, bytes, at_once, free))
     }
 
-    /// How much tiles have to overlap.
-    pub fn overlap(&self, model: &Model) -> Result<usize> {
-        Ok(2 * self.reach(model)? + RAMP)
+    /// How far tiles of `side` are to see beyond what is theirs: all that the network can see where the tile is large enough
+    /// for that, so that not even rounding differs; else as far as it shows.
+    pub fn reach(&self, model: &Model, side: usize) -> Result<usize> {
+        match self.farthest {
+            Some(farthest) if overlap(farthest) <= side / 2 => Ok(farthest),
+            _ => once(&self.reach, || self.measure_reach(model)),
+        }
     }
 
     /// Half the receptive field in pixels of the maps, as far as it shows: a part of a picture is run by itself and inside
     /// the whole. At most a third of the part, where a network sees all of the picture.
-    pub fn reach(&self, model: &Model) -> Result<usize> {
-        once(&self.reach, || self.measure_reach(model))
-    }
-
     fn measure_reach(&self, model: &Model) -> Result<usize> {
         let multiple = self.multiple;
         let (part, whole) = (PART.next_multiple_of(multiple), WHOLE.next_multiple_of(multiple));
@@ -91,7 +92,8 @@ impl Appetite {
                 }
             }
         }
-        Ok(reach.min(limit).div_ceil(self.scale))
+        let reach = reach.min(limit).div_ceil(self.scale);
+        Ok(self.farthest.map_or(reach, |farthest| reach.min(farthest)))
     }
 
     /// A picture that excites a network: large shapes, and noise.
@@ -116,6 +118,11 @@ fn once<T: Copy>(slot: &Mutex<Option<T>>, measure: impl FnOnce() -> Result<T>) -
     let value = measure()?;
     *lock(slot) = Some(value);
     Ok(value)
+}
+
+/// How much tiles of such a reach have to share.
+pub fn overlap(reach: usize) -> usize {
+    2 * reach + RAMP
 }
 
 fn torch(model: &Model, error: &tch::TchError) -> Error {

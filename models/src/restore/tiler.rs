@@ -8,7 +8,7 @@ use gst_torch_runtime::{Batching, Engine, Error, Model, Result, Ticket};
 use super::interface::Interface;
 use super::lock;
 use super::maps::Maps;
-use super::memory::Appetite;
+use super::memory::{self, Appetite};
 use super::tiles::{Grid, Layout, MIN_SIDE, Tile};
 
 /// How maps are cut, and what runs the tiles.
@@ -81,7 +81,7 @@ impl Tiler {
             maps: (padded(width, least_width), padded(height, least_height)),
             side: side.div_ceil(unit),
             overlap: overlap.div_ceil(unit),
-            appetite: Appetite::new(interface.channels(), interface.scale(), multiple, interface.reach()),
+            appetite: Appetite::new(interface.channels(), interface.scale(), multiple, interface.farthest()),
             plans: Mutex::default(),
             notices: Mutex::default(),
         }
@@ -196,12 +196,8 @@ impl Tiler {
         if !parts {
             return Ok(side);
         }
-        let small = PART_SIDE + self.overlap()?;
+        let small = PART_SIDE + memory::overlap(self.appetite.reach(&self.model, PART_SIDE)?);
         Ok(if side == 0 { small } else { side.min(small) })
-    }
-
-    fn overlap(&self) -> Result<usize> {
-        if self.overlap > 0 { Ok(self.overlap) } else { self.appetite.overlap(&self.model) }
     }
 
     fn grid(&self, side: usize) -> Result<Grid> {
@@ -214,12 +210,12 @@ impl Tiler {
         if tile.0 >= width && tile.1 >= height {
             return Ok(Grid::new(self.maps, Layout { side: 0, overlap: 0, reach: 0, multiple: 1 }));
         }
-        let (overlap, reach) = match self.size {
+        let reach = match self.size {
             // It runs at no size on which its reach could be measured.
-            Some(_) if self.overlap == 0 => (width.min(height).min(tile.0.min(tile.1)) / 4, 0),
-            Some(_) => (self.overlap, 0),
-            None => (self.overlap()?, self.appetite.reach(&self.model)?),
+            Some(_) => tile.0.min(tile.1) / 8,
+            None => self.appetite.reach(&self.model, side)?,
         };
+        let overlap = if self.overlap > 0 { self.overlap } else { memory::overlap(reach) };
         Ok(Grid::of_size(self.maps, tile, Layout { side, overlap, reach, multiple: self.multiple }))
     }
 

@@ -23,7 +23,7 @@ pub struct Tile {
 pub struct Layout {
     /// Longest side of a tile; 0 is one tile for all.
     pub side: usize,
-    /// Pixels that neighbours share, at least; at most half a side is taken.
+    /// Pixels that neighbours share, at least; at most seven eighths of a side are taken.
     pub overlap: usize,
     /// Half the receptive field of the network.
     pub reach: usize,
@@ -108,7 +108,7 @@ impl Axis {
             0 => length,
             side => (side / multiple * multiple).max(multiple).min(length),
         };
-        let overlap = layout.overlap.min(tile / 2);
+        let overlap = layout.overlap.min(tile - tile.div_ceil(8));
         let step = ((tile - overlap) / multiple * multiple).max(multiple);
         let last = length - tile;
         let mut starts: Vec<usize> = (0..last).step_by(step).collect();

@@ -9,8 +9,8 @@ use gst_torch_runtime::planes::FrameInfo;
 use gst_torch_runtime::{Model, Result as TorchResult, Stats};
 
 use super::live::{Failures, Interval, Latency};
+use super::pool::Pool;
 use super::queue::Queue;
-use super::scale::Pool;
 use super::settings::{InferenceRegion, Settings};
 use super::{Finish, Session};
 use crate::sync::lock;

@@ -21,6 +21,7 @@ mod live;
 mod model;
 mod outlet;
 mod output;
+mod pool;
 mod queries;
 mod queue;
 mod scale;

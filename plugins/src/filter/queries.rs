@@ -6,7 +6,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::imp::TorchFilter;
-use super::scale;
+use super::{pool, scale};
 use crate::video;
 
 impl TorchFilter {
@@ -64,7 +64,7 @@ impl TorchFilter {
                 query.set_result(accepted);
                 Some(true)
             }
-            gst::QueryViewMut::Allocation(query) if *pad == self.sinkpad => Some(scale::propose_allocation(query)),
+            gst::QueryViewMut::Allocation(query) if *pad == self.sinkpad => Some(pool::propose_allocation(query)),
             _ => None,
         }
     }

@@ -14,7 +14,7 @@
 //!
 //! ```text
 //! gst-launch-1.0 filesrc location=clip.mp4 ! decodebin ! torchdetect \
-//!   ! torchrestore task=deblur inference-region=roi-list ! videoconvert ! autovideosink
+//!   ! torchrestore inference-region=roi-list ! videoconvert ! autovideosink
 //! ```
 
 use gst::glib;

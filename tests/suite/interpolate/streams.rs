@@ -218,7 +218,7 @@ fn sound_stays_beside_the_picture() {
     let number = std::sync::atomic::AtomicU32::new(1);
     let pad = pipeline.by_name("drop").unwrap().static_pad("src").unwrap();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        if number.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 7 == 0 {
+        if number.fetch_add(1, std::sync::atomic::Ordering::SeqCst).is_multiple_of(7) {
             gst::PadProbeReturn::Drop
         } else {
             gst::PadProbeReturn::Ok

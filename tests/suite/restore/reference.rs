@@ -59,7 +59,7 @@ fn dncnn_gives_the_psnr_that_its_own_code_gives() {
     for name in ["dncnn-gray", "dncnn-colour"] {
         let reference = reference(name);
         let fact = |name: &str| reference.facts[name].as_f64().unwrap();
-        assert!(fact("psnr-restored") > fact("psnr-noisy") + 3.0, "{name} was trained");
+        assert!(fact("psnr-restored") > fact("psnr-noisy") + 1.0, "{name} was trained");
         // With nothing said: the channels, and that it gives noise, are seen.
         for settings in ["", "output-kind=noise", "tile-size=128"] {
             let got = restored(&reference, settings);

@@ -12,8 +12,12 @@ use super::*;
 use crate::scripted;
 
 fn load(name: &str) -> Arc<Model> {
+    load_in(name, "fp32")
+}
+
+fn load_in(name: &str, precision: &str) -> Arc<Model> {
     common::init();
-    builtin::open(name).unwrap().load("cpu".parse().unwrap(), "fp32".parse().unwrap()).unwrap()
+    builtin::open(name).unwrap().load("cpu".parse().unwrap(), precision.parse().unwrap()).unwrap()
 }
 
 /// Shapes and noise.
@@ -64,6 +68,17 @@ fn tiles_give_what_the_whole_gives() {
             );
         }
     }
+}
+
+#[test]
+fn tiles_in_bf16_differ_by_what_bf16_rounds() {
+    let model = load_in("denoise", "bf16");
+    let frame = picture(PixelFormat::I420, 640, 360);
+    let whole = Restorer::new(&model, frame.planes().unwrap().info(), &Options::default(), false).unwrap();
+    let options = Options { tile_size: 256, ..Options::default() };
+    let tiled = Restorer::new(&model, frame.planes().unwrap().info(), &options, false).unwrap();
+    let (expected, got) = (restore(&whole, &frame, Request::default()), restore(&tiled, &frame, Request::default()));
+    assert!(difference(&got, &expected) <= 1, "{}", difference(&got, &expected));
 }
 
 #[test]

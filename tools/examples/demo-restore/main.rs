@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use gst::prelude::*;
+use gst_torch_models::builtin;
 use gst_torch_models::restore::degrade::{Darkness, Degradation, Kernel, Noise};
 use gst_torch_models::restore::{Task, frames};
 use gst_torch_runtime::planes::{FrameInfo, PixelFormat, Planes, PlanesMut};
@@ -53,7 +54,12 @@ fn demo(args: &Args) -> Result<()> {
     for task in Task::ALL.into_iter().filter(|task| args.task.is_none_or(|wanted| wanted == *task)) {
         let scales: &[i32] = if task == Task::SuperResolution { &[2, 4] } else { &[1] };
         for &scale in scales {
-            show(args, task, scale)?;
+            let model = task.model(scale.into());
+            if builtin::MODELS.iter().any(|built_in| built_in.name == model) {
+                show(args, task, scale)?;
+            } else {
+                println!("{model:<20} has no built-in model yet");
+            }
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ mod detect;
 mod memory;
 mod peers;
 mod pipeline;
+mod restore;
 
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ enum Task {
     Detect(detect::Args),
     /// torchenc and torchdec against bare libtorch loops and x264.
     Codec(codec::Args),
+    /// torchrestore against a bare libtorch loop and FFmpeg's filters.
+    Restore(restore::Args),
     /// Resident memory over many frames.
     Memory(memory::Args),
 }
@@ -33,6 +36,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
         Task::Codec(args) => codec::run(args),
+        Task::Restore(args) => restore::run(args),
         Task::Memory(args) => memory::run(args),
     }
 }

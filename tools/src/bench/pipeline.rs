@@ -8,6 +8,7 @@ use gst::prelude::*;
 use gst_torch_runtime::planes::{FrameInfo, InputSpec, Layout, PixelFormat, Planes, Preprocessor};
 
 use super::{Clock, Sample};
+use crate::clip::Clip;
 
 /// Frames that pass before the clock starts: until all memory that is used again and again has been touched once, which
 /// in a virtual machine can take as long as a frame.
@@ -20,6 +21,11 @@ pub struct Frames {
 }
 
 impl Frames {
+    /// Those of a clip that is in memory.
+    pub fn of(clip: &Clip) -> Frames {
+        Frames { caps: clip.caps.clone(), buffers: clip.buffers.clone() }
+    }
+
     /// The first `count` frames of `clip`, scaled to `width` x `height`, I420.
     pub fn read(clip: &Path, width: i32, height: i32, count: usize) -> anyhow::Result<Frames> {
         let description = format!(

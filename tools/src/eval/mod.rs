@@ -1,9 +1,9 @@
 //! `gst-torch eval`: quality figures from files that a user can name.
 
-mod codec;
+pub mod codec;
 mod detect;
 mod interpolate;
-mod restore;
+pub mod restore;
 mod track;
 
 use clap::Subcommand;

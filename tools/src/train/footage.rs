@@ -97,7 +97,8 @@ impl Source {
         self
     }
 
-    fn files(&self) -> Result<Vec<PathBuf>> {
+    /// The videos and pictures, in order of their names.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         if self.path.is_dir() {
             find(&self.path, &mut files)?;

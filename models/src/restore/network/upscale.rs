@@ -19,6 +19,9 @@ pub struct Upscale {
     last: Conv,
     /// What bicubic interpolation adds to the nearest sample: `(6 * scale^2, 6, SEEN, SEEN)`.
     plain: Tensor,
+    /// The channel of the nearest sample, for each that comes out. Made here, for what is made while the network is traced from
+    /// numbers of Rust's is not written down.
+    nearest: Tensor,
     scale: i64,
 }
 
@@ -29,17 +32,18 @@ impl Upscale {
         let plain = (path / "plain").f_var("weight", &[outputs, SAMPLES, seen, seen], tch::nn::Init::Const(0.0))?;
         let bicubic = Tensor::f_from_slice(&bicubic(config.scale as usize))?.f_view([outputs, SAMPLES, seen, seen])?;
         tch::no_grad(|| plain.shallow_clone().f_copy_(&bicubic))?;
+        let nearest: Vec<i64> = phases(config.scale as usize).iter().map(|phase| phase.nearest as i64).collect();
         Ok(Upscale {
             backbone: Backbone::new(path, SAMPLES, config.channels, config.blocks)?,
             last: Conv::zero(&(path / "last"), config.channels, outputs)?,
             plain,
+            nearest: Tensor::f_from_slice(&nearest)?.f_to_device(path.device())?,
             scale: config.scale,
         })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let nearest: Vec<i64> = phases(self.scale as usize).iter().map(|phase| phase.nearest as i64).collect();
-        let nearest = x.f_index_select(1, &Tensor::f_from_slice(&nearest)?.f_to_device(x.device())?)?;
+        let nearest = x.f_index_select(1, &self.nearest)?;
         let around = x.f_replication_pad2d([(SEEN / 2) as i64; 4])?;
         let plain = around.f_conv2d(&in_kind_of(&self.plain, x)?, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)?;
         let change = self.last.forward(&self.backbone.forward(x)?)?;
@@ -143,6 +147,29 @@ mod tests {
         for scale in [2, 4] {
             let weights = bicubic(scale);
             assert!(weights.chunks(6 * 25).all(|sample| sample.iter().sum::<f32>().abs() < 1e-5));
+        }
+    }
+
+    #[test]
+    fn what_is_traced_is_what_is_computed() {
+        use tch::CModule;
+
+        for config in
+            Task::ALL.map(|task| Config::of(task, 2)).into_iter().chain([Config::of(Task::SuperResolution, 4)])
+        {
+            let mut store = nn::VarStore::new(Device::Cpu);
+            let net = RestoreNet::new(&store.root(), &Config { channels: 8, blocks: 1, ..config }).unwrap();
+            for (_, variable) in store.variables() {
+                let noise = variable.randn_like() * 0.05;
+                let _ = tch::no_grad(|| variable.shallow_clone().g_add_(&noise));
+            }
+            store.freeze();
+            let x = Tensor::rand([1, config.inputs(), 12, 18], (Kind::Float, Device::Cpu));
+            let archive = gst_torch_runtime::trace(&x, |x| Ok(vec![net.forward(x)?])).unwrap();
+            let traced = CModule::load_data(&mut archive.as_slice()).unwrap();
+            let other = x.flip([3]);
+            let apart = traced.forward_ts(&[&other]).unwrap() - net.forward(&other).unwrap();
+            assert!(apart.abs().max().double_value(&[]) < 1e-5, "{}", config.task);
         }
     }
 }

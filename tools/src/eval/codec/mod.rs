@@ -8,7 +8,7 @@ mod plot;
 mod report;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -110,6 +110,34 @@ pub fn run(args: Args) -> Result<()> {
         plot::write(&report, path)?;
     }
     Ok(())
+}
+
+/// BD-rates by PSNR of a model (a card) against x264 at presets ultrafast and medium, tuned for zero latency: the mean over
+/// the first `frames` frames of each clip, in percent. Those encoders that are not installed are left out.
+pub fn against_x264(model: &Path, clips: &[PathBuf], frames: usize) -> Result<Vec<(String, f64)>> {
+    const ANCHORS: [&str; 2] = ["x264-ultrafast", "x264-medium"];
+    gst::init()?;
+    gsttorch::plugin_register_static()?;
+    let models = [model.display().to_string()];
+    let choice = Choice { gop: 250, intra: false, models: &models, qualities: &[65.0, 50.0, 35.0, 20.0] };
+    let mut codecs = codecs::codecs(&choice)?;
+    codecs.retain(|codec| codec.ours || ANCHORS.contains(&codec.name.as_str()));
+    let codecs = installed(codecs);
+    let bar = ProgressBar::new(clips.len() as u64 * codecs.iter().map(|(c, _)| c.qualities.len() as u64).sum::<u64>());
+    bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?);
+    let mut report = Report::default();
+    for path in clips {
+        let clip = Clip::read(path, None, 0, frames)?;
+        report.clips.push(curves(&clip, &codecs, &Report::default(), &mut 0, None, &bar)?);
+    }
+    bar.finish_and_clear();
+    report.compare(&ANCHORS.map(String::from));
+    let mean = |anchor: &str| {
+        let ours = report.bd_rates.iter().filter(|c| c.anchor == anchor && !ANCHORS.contains(&c.codec.as_str()));
+        let percents: Vec<f64> = ours.filter_map(|c| c.by_psnr.map(|difference| difference.percent)).collect();
+        (!percents.is_empty()).then(|| percents.iter().sum::<f64>() / percents.len() as f64)
+    };
+    Ok(ANCHORS.iter().filter_map(|anchor| Some((anchor.to_string(), mean(anchor)?))).collect())
 }
 
 /// Counts in `reused` the points that were known.

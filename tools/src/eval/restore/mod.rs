@@ -1,8 +1,8 @@
 //! `gst-torch eval restore`: how much of what was lost comes back, by `torchrestore` and by FFmpeg's classical filters, on
 //! clips that are made bad here.
 
-mod conditions;
-pub(super) mod ffmpeg;
+pub mod conditions;
+pub mod ffmpeg;
 mod flicker;
 
 use std::path::PathBuf;
@@ -198,7 +198,8 @@ fn print(args: &Args, condition: &Condition, clips: &[Clip], rows: &[(String, Ve
     println!();
 }
 
-fn size(text: &str) -> Result<(usize, usize), String> {
+/// Of frames, for command lines.
+pub fn size(text: &str) -> Result<(usize, usize), String> {
     let size = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     let valid = |&(w, h): &(usize, usize)| [w, h].iter().all(|side| (16..=8192).contains(side) && side % 4 == 0);
     size.filter(valid).ok_or_else(|| "expected WIDTHxHEIGHT, both multiples of 4 from 16 to 8192".to_string())

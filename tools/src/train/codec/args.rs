@@ -63,6 +63,9 @@ pub struct Args {
     /// Shots that the prior is learnt from
     #[arg(long, default_value_t = 400)]
     pub shots: u64,
+    /// Before the prior is learnt, make the steps of chroma smaller by so many octaves in intra and in inter pictures
+    #[arg(long, num_args = 2, value_name = "OCTAVES")]
+    pub finer_chroma: Vec<f64>,
     /// Threads of libtorch; 0 is one per core
     #[arg(long, default_value_t = 0)]
     pub threads: i32,

@@ -2,10 +2,13 @@
 
 mod args;
 mod card;
+mod chroma;
 mod objective;
 mod prior;
 mod still;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod vector;
 
 use std::collections::HashMap;
@@ -23,7 +26,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
-use super::footage::{Cut, Footage};
+use super::footage::{Cut, Footage, Source};
 use crate::media::Yuv;
 pub use args::Args;
 use args::{Coding, Size, Stage};
@@ -57,7 +60,7 @@ pub fn run(mut args: Args) -> Result<()> {
         tch::set_num_threads(args.threads);
     }
     let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
-    ensure!(!data.is_empty(), "--data has nothing that can be learnt from");
+    ensure!(!data.is_empty(), "--data has nothing that can be learnt from: {}", names(&args.data));
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
     let still = if adapts { still::find(&data) } else { None };
     if still.is_some() {
@@ -76,6 +79,9 @@ pub fn run(mut args: Args) -> Result<()> {
     let mut resume = args.resume;
     for &stage in &args.stage {
         if stage == Stage::Prior {
+            if let &[intra, inter] = &args.finer_chroma[..] {
+                chroma::refine(&weights, [intra, inter])?;
+            }
             let mut rng = StdRng::seed_from_u64(args.seed);
             prior::train(&weights, config, &data, args.cut, args.shots, &mut rng)?;
             continue;
@@ -92,6 +98,10 @@ pub fn run(mut args: Args) -> Result<()> {
         still::add(&weights, still)?;
     }
     card::write(&args, config, &weights)
+}
+
+fn names(sources: &[Source]) -> String {
+    sources.iter().map(Source::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// The networks of a run: those that learn, or their running average.

@@ -9,9 +9,9 @@ use tch::{Kind, Tensor};
 /// against a step of 2^((QP-4)/6)).
 const BIT_WORTH: f64 = 0.13;
 /// Weight of an error of a chroma sample against one of luma. In the mean of PSNRs, 6:1:1, a sample counts by its share of
-/// its plane's error: chroma has half the samples of luma, and errors that are three to four times smaller. Found by trying:
-/// steps of chroma that are a quarter smaller than those that a weight of 2 leads to gain 2 % of the rate.
-const CHROMA: f64 = 3.5;
+/// its plane's error; chroma planes have a quarter of the samples and about that share of the error each. It turned out to be
+/// less: see `--finer-chroma`.
+const CHROMA: f64 = 2.0;
 
 /// A batch of one kind of picture, as cells of samples less 128.
 pub struct Batch {

@@ -50,6 +50,9 @@ pub struct Args {
     /// Most frames of a clip that follow each other, where the network remembers
     #[arg(long, default_value_t = 16)]
     pub length: usize,
+    /// Where the former output is right already, how much a change of it counts beside an error: less flicker for a little PSNR
+    #[arg(long, default_value_t = 0.0, value_name = "WEIGHT")]
+    pub steady: f64,
     /// What the network computes in; weights and their changes stay fp32
     #[arg(long, value_enum, default_value_t = Precision::Bf16)]
     pub precision: Precision,

@@ -2,12 +2,13 @@
 
 mod args;
 mod card;
+mod coded;
 mod score;
 mod streams;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::restore::network::{self, RestoreNet};
-use gst_torch_models::restore::{Config, SAMPLES, UNIT};
+use gst_torch_models::restore::{Config, SAMPLES, Task, UNIT};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tch::{Kind, Tensor};
@@ -20,6 +21,8 @@ use streams::Streams;
 const MEMORY: usize = 12 << 30;
 /// Differences below this many levels count by their square, larger ones by their size.
 const KNEE: f64 = 4.0;
+/// A history within so many levels of the good picture is right.
+const RIGHT: f64 = 6.0;
 /// Weight of the mean error of chroma against that of luma.
 const CHROMA: f64 = 0.25;
 
@@ -56,6 +59,11 @@ pub fn run(args: Args) -> Result<()> {
     let name = args.name.clone().unwrap_or_else(|| config.task.model(config.scale).to_string());
     let kind = args.precision.kind();
     let mut streams = Streams::new(config, args.cut, args.length);
+    if config.task == Task::Deblock {
+        gst::init()?;
+        streams.coded = coded::pairs(&data, &mut StdRng::seed_from_u64(args.seed))?;
+        println!("{} shots coded by x264", streams.coded.len());
+    }
     let mut results = Vec::new();
     while learner.done() < 1.0 {
         let mean = learner.round(|net, step| {
@@ -64,7 +72,8 @@ pub fn run(args: Args) -> Result<()> {
             let batch = streams.next(&mut rng, &data, args.batch_size, kind)?;
             let output = net.forward(&batch.input)?.f_to_kind(Kind::Float)?;
             streams.restored(&output)?;
-            loss(&output, &batch)
+            let steady = if config.history { args.steady } else { 0.0 };
+            loss(&output, &batch, steady)
         })?;
         let mut line = format!("step {:6}  loss {mean:.4}", learner.progress.step);
         results.clear();
@@ -96,16 +105,27 @@ fn plan(args: &Args, config: &Config) -> Plan {
         rate: args.rate,
         every: args.every,
         setting: format!(
-            "restore {config:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
-            args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
+            "restore {config:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, steady {}, seed {}",
+            args.batch_size, args.cut, args.length, args.precision, args.rate, args.steady, args.seed
         ),
     }
 }
 
 /// The loss of Charbonnier et al. 1994 in levels of 8 bits, with a knee high enough that PSNR is what it rewards.
-fn loss(output: &Tensor, batch: &streams::Batch) -> Result<Tensor> {
-    let apart = output.f_sub(&batch.target)?.f_mul_scalar(UNIT)?;
-    let errors = apart.f_square()?.f_add_scalar(KNEE * KNEE)?.f_sqrt()?.f_add_scalar(-KNEE)?.f_mul(&batch.weight)?;
+/// `steady` weighs what moves away from a history that is right to within [`RIGHT`].
+fn loss(output: &Tensor, batch: &streams::Batch, steady: f64) -> Result<Tensor> {
+    let charbonnier = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
+        let squares = a.f_sub(b)?.f_mul_scalar(UNIT)?.f_square()?;
+        Ok(squares.f_add_scalar(KNEE * KNEE)?.f_sqrt()?.f_add_scalar(-KNEE)?)
+    };
+    let mut errors = charbonnier(output, &batch.target)?;
+    if steady > 0.0 {
+        let history = batch.input.f_narrow(1, SAMPLES, SAMPLES)?.f_to_kind(Kind::Float)?;
+        let right = history.f_sub(&batch.target)?.f_abs()?.f_lt(RIGHT / UNIT)?.f_to_kind(Kind::Float)?;
+        let changes = charbonnier(output, &history)?.f_mul(&right)?.f_mul_scalar(steady)?;
+        errors = errors.f_add(&changes)?;
+    }
+    let errors = errors.f_mul(&batch.weight)?;
     let mean = |from: i64, count: i64| errors.f_narrow(1, from, count)?.f_mean(Kind::Float);
     Ok(mean(0, 4)?.f_add(&mean(4, SAMPLES - 4)?.f_mul_scalar(CHROMA)?)?)
 }

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use tch::{Kind, Tensor};
 
 use super::super::footage::{Cut, Footage, Shot};
+use super::coded::Pair;
 
 /// Levels to add to a noise level before it says how much a frame's error counts: errors grow slower than noise.
 const FLOOR: f64 = 4.0;
@@ -86,11 +87,22 @@ pub struct Streams {
     side: usize,
     longest: usize,
     running: Vec<Stream>,
+    /// For the deblocker.
+    pub coded: Vec<Pair>,
 }
+
+/// How often the deblocker is given H.264 rather than JPEG.
+const H264: f64 = 0.5;
 
 impl Streams {
     pub fn new(config: Config, side: usize, longest: usize) -> Self {
-        Streams { config, side, longest: if config.history { longest } else { 1 }, running: Vec::new() }
+        Streams {
+            config,
+            side,
+            longest: if config.history { longest } else { 1 },
+            running: Vec::new(),
+            coded: Vec::new(),
+        }
     }
 
     /// The next frame of each of `batch` streams.
@@ -118,8 +130,17 @@ impl Streams {
         }
         let (mut inputs, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for stream in &mut self.running {
-            let clean = stream.take();
-            let bad = stream.degradation.apply(&clean, rng);
+            let (clean, bad);
+            if !self.coded.is_empty() && rng.random_bool(H264) {
+                let pair = &self.coded[rng.random_range(0..self.coded.len())];
+                let number = rng.random_range(0..pair.coded.len());
+                let cut = Cut::random(rng, &pair.good[0], self.side);
+                (clean, bad) = (frame(cut.of(&pair.good[number])), frame(cut.of(&pair.coded[number])));
+                stream.next += 1;
+            } else {
+                clean = stream.take();
+                bad = stream.degradation.apply(&clean, rng);
+            }
             let level = match stream.given {
                 Some(factor) => stream.degradation.level() * factor,
                 None if self.config.level => noise::estimate(&bad),

@@ -1,0 +1,93 @@
+use std::path::Path;
+
+use clap::Parser;
+use gst::prelude::*;
+use gst_torch_models::codec::model::{self, Model};
+use gst_torch_models::codec::still;
+use safetensors::SafeTensors;
+
+use super::*;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn train(words: &str) -> Result<()> {
+    // A network is drawn at random before it is filled.
+    let _turn = crate::train::GENERATOR.lock();
+    run(Cli::try_parse_from(["codec"].into_iter().chain(words.split(' ')))?.args)
+}
+
+/// A clip of 12 frames: rings that run, or a ball before rings that do not.
+fn clip(path: &Path, moves: bool) {
+    gst::init().unwrap();
+    let rings = "videotestsrc num-buffers=12 pattern=zone-plate kx2=30 ky2=30";
+    let caps = "video/x-raw,format=I420,width=96,height=64,framerate=10/1";
+    let line = if moves {
+        format!("{rings} kt=9 ! {caps} ! jpegenc quality=95 ! avimux ! filesink location={}", path.display())
+    } else {
+        format!(
+            "videotestsrc num-buffers=12 pattern=ball ! {caps} ! alpha method=custom target-r=0 target-g=0 target-b=0 ! mix. \
+             {rings} ! {caps} ! mix. compositor name=mix sink_1::zorder=0 sink_0::zorder=1 ! videoconvert ! {caps} \
+             ! jpegenc quality=95 ! avimux ! filesink location={}",
+            path.display()
+        )
+    };
+    let pipeline = gst::parse::launch(&line).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(20), &kinds).unwrap();
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+fn tensors(path: &Path) -> Vec<String> {
+    let bytes = std::fs::read(path).unwrap();
+    SafeTensors::deserialize(&bytes).unwrap().names().into_iter().cloned().collect()
+}
+
+const QUICK: &str = "--steps 2 --every 2 --batch-size 1 --cut 32 --length 3 --shots 2 --threads 1";
+
+#[test]
+fn all_stages_make_a_model_that_opens_and_is_compared_with_x264() {
+    let folder = tempfile::tempdir().unwrap();
+    let (video, out) = (folder.path().join("rings.avi"), folder.path().join("out"));
+    clip(&video, true);
+    train(&format!("--data {0} --val {0} --out {1} --from codec-s {QUICK}", video.display(), out.display())).unwrap();
+    let card = out.join("codec.toml");
+    let (read, bytes, _) = model::find(card.to_str().unwrap()).unwrap();
+    let rates = &read.training.unwrap()["bd-rate"];
+    if gst::ElementFactory::find("x264enc").is_some() {
+        assert!(rates["x264-medium"].as_float().unwrap() < 500.0, "{rates}");
+    }
+    let model = Model::open(card.to_str().unwrap(), "cpu".parse().unwrap(), "bf16".parse().unwrap()).unwrap();
+    assert!(model.still.is_none());
+    // Learnt from, so that it is another model; and it can be learnt from again.
+    assert_ne!(bytes, model::find("codec-s").unwrap().1);
+    assert!(tensors(&out.join("codec.safetensors")).iter().any(|name| name.starts_with(model::TRAINING)));
+}
+
+#[test]
+fn a_model_that_is_adapted_to_a_camera_that_stands_still_has_its_still() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, moves) in [("still", false), ("moving", true)] {
+        let (video, out) = (folder.path().join(format!("{name}.avi")), folder.path().join(name));
+        clip(&video, moves);
+        let line = format!("--adapt {} --out {} --time-limit 0.02 {QUICK}", video.display(), out.display());
+        train(&line).unwrap();
+        let names = tensors(&out.join("codec.safetensors"));
+        assert_eq!(still::TENSORS.iter().all(|tensor| names.iter().any(|n| n == tensor)), !moves, "{name}: {names:?}");
+    }
+    let card = folder.path().join("still/codec.toml");
+    let model = Model::open(card.to_str().unwrap(), "cpu".parse().unwrap(), "bf16".parse().unwrap()).unwrap();
+    assert!(model.still((6, 4)).is_some() && model.still((4, 6)).is_none());
+}
+
+#[test]
+fn data_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = train(&format!("--data /nowhere/clips --out {} {QUICK}", folder.path().display())).unwrap_err();
+    assert!(format!("{error:#}").contains("/nowhere/clips"), "{error:#}");
+}
