@@ -141,7 +141,7 @@ impl<F: Clone> Timeline<F> {
         let last = self.last.clone()?;
         let spacing = self.settings.rates.spacing();
         let shown = last.duration.or(spacing).unwrap_or(0).max(spacing.unwrap_or(0));
-        let reached = last.time.saturating_add(shown).max(self.missing).max(self.bad_until());
+        let reached = self.left.max(last.time).saturating_add(shown).max(self.missing).max(self.bad_until());
         if time > reached.saturating_add(shown / 2) {
             return None;
         }

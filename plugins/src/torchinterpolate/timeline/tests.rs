@@ -240,6 +240,12 @@ fn ahead_of_time_pictures_are_made_from_past_ones_at_once() {
     let zero = || run((25, 1), (25, 1), 200, true).frame("a", 0).frame("b", 40);
     zero().bad("x", 80, Fault::Corrupted).gives(&["a 0", "b 40", "ab@2.000 80+40 for x"]);
     zero().gap(80, 40).gap(120, 40).gives(&["a 0", "b 40", "ab@2.000 80+40", "ab@3.000 120+40"]);
+    zero().bad("x", 80, Fault::Corrupted).gap(120, 40).gives(&[
+        "a 0",
+        "b 40",
+        "ab@2.000 80+40 for x",
+        "ab@3.000 120+40",
+    ]);
     // With the first frame alone there is nothing to foretell from.
     run((25, 1), (25, 1), 200, true).frame("a", 0).gap(40, 40).gives(&["a 0", "a= 40+40"]);
     // A hole that only the next frame shows: nothing waited for it, so it is used.
