@@ -19,6 +19,9 @@ pub struct Upscale {
     last: Conv,
     /// What bicubic interpolation adds to the nearest sample: `(6 * scale^2, 6, SEEN, SEEN)`.
     plain: Tensor,
+    /// Channels of the nearest samples. Made beforehand: a tracer records of a tensor made within how large it is, not what
+    /// is in it.
+    nearest: Tensor,
     scale: i64,
 }
 
@@ -29,17 +32,18 @@ impl Upscale {
         let plain = (path / "plain").f_var("weight", &[outputs, SAMPLES, seen, seen], tch::nn::Init::Const(0.0))?;
         let bicubic = Tensor::f_from_slice(&bicubic(config.scale as usize))?.f_view([outputs, SAMPLES, seen, seen])?;
         tch::no_grad(|| plain.shallow_clone().f_copy_(&bicubic))?;
+        let nearest: Vec<i64> = phases(config.scale as usize).iter().map(|phase| phase.nearest as i64).collect();
         Ok(Upscale {
             backbone: Backbone::new(path, SAMPLES, config.channels, config.blocks)?,
             last: Conv::zero(&(path / "last"), config.channels, outputs)?,
             plain,
+            nearest: Tensor::f_from_slice(&nearest)?,
             scale: config.scale,
         })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let nearest: Vec<i64> = phases(self.scale as usize).iter().map(|phase| phase.nearest as i64).collect();
-        let nearest = x.f_index_select(1, &Tensor::f_from_slice(&nearest)?.f_to_device(x.device())?)?;
+        let nearest = x.f_index_select(1, &self.nearest)?;
         let around = x.f_replication_pad2d([(SEEN / 2) as i64; 4])?;
         let plain = around.f_conv2d(&in_kind_of(&self.plain, x)?, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)?;
         let change = self.last.forward(&self.backbone.forward(x)?)?;
