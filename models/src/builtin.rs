@@ -31,6 +31,7 @@ pub const MODELS: &[BuiltIn] = &[
     built_in!("codec-s"),
     built_in!("codec-vq"),
     built_in!("denoise"),
+    built_in!("super-resolution-x2"),
     built_in!("interpolate"),
 ];
 

@@ -77,7 +77,7 @@ impl Aligner {
 /// noise, too, has a best match somewhere, and only its neighbours tell a block that it is none.
 fn settings(level: f64, times: usize) -> Settings {
     let left = level.clamp(1.0, 100.0) * if times > 1 { 0.27 } else { 0.375 };
-    Settings { lambda: (2.5 * left) as f32 + 1.0, dead: (3.0 * left) as f32 + 2.0, range: RANGE, effort: Effort::Fast }
+    Settings { lambda: (2.5 * left) as f32 + 1.0, dead: (4.2 * left) as f32 + 2.0, range: RANGE, effort: Effort::Fast }
 }
 
 /// Clears the blocks that have no motion.

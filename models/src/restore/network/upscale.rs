@@ -19,8 +19,8 @@ pub struct Upscale {
     last: Conv,
     /// What bicubic interpolation adds to the nearest sample: `(6 * scale^2, 6, SEEN, SEEN)`.
     plain: Tensor,
-    /// The channel of the nearest sample, for each that comes out. Made here, for what is made while the network is traced from
-    /// numbers of Rust's is not written down.
+    /// Channels of the nearest samples. Made beforehand: a tracer records of a tensor made within how large it is, not what
+    /// is in it.
     nearest: Tensor,
     scale: i64,
 }
