@@ -31,7 +31,10 @@ pub const MODELS: &[BuiltIn] = &[
     built_in!("codec-s"),
     built_in!("codec-vq"),
     built_in!("denoise"),
+    built_in!("deblur"),
     built_in!("super-resolution-x2"),
+    built_in!("super-resolution-x4"),
+    built_in!("low-light"),
     built_in!("interpolate"),
 ];
 
@@ -229,7 +232,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        let known = "person, cells, codec-s, codec-vq, denoise, interpolate";
+        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate";
         assert!(error.contains("persn") && error.contains(known), "{error}");
     }
 
