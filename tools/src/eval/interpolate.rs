@@ -149,6 +149,7 @@ mod tests {
 
     #[test]
     fn only_what_was_taken_away_is_scored() {
+        gst::init().unwrap();
         let clip = Clip::of("clip", [10, 20, 30, 40, 50, 60].map(frame).into());
         let exact = score(&clip, |k| Some(frame([20, 40][k])), None).unwrap();
         assert_eq!((exact.luma, exact.all), (100.0, 100.0));
