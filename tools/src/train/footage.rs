@@ -90,7 +90,7 @@ impl FromStr for Source {
 
 impl Source {
     /// The same, its videos not scaled unless that was said.
-    pub fn as_it_is(mut self) -> Self {
+    pub fn unscaled(mut self) -> Self {
         if self.size == Size::Limited {
             self.size = Size::AsTheyAre;
         }

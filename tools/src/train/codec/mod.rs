@@ -44,7 +44,7 @@ const SCORED: [i64; 4] = [48, 68, 86, 102];
 pub fn run(mut args: Args) -> Result<()> {
     let adapts = args.adapt.is_some();
     if let Some(clip) = args.adapt.take() {
-        args.data = vec![clip.as_it_is()];
+        args.data = vec![clip.unscaled()];
         args.from.get_or_insert_with(|| "codec-s".into());
         args.time_limit.get_or_insert(5.0);
         args.rate = args.rate.min(4e-4);
