@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use tch::nn;
 use toml::{Table, Value};
 
+use super::checkpoint::Progress;
 use super::dataset::Source;
+use super::footage;
 
 /// A finished run.
 pub struct Trained<'a> {
@@ -126,6 +128,53 @@ pub fn strings<T: ToString>(values: &[T]) -> Value {
 pub fn sha256(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// How a network came to be what it is.
+pub struct Training<'a> {
+    pub seed: u64,
+    pub progress: &'a Progress,
+    pub data: &'a [footage::Source],
+    pub val: &'a [footage::Source],
+}
+
+/// Writes the card of `weights` beside them, for a network that is called like its task. `max_error` is what other precisions may
+/// change.
+pub fn learnt(
+    task: &str,
+    config: Value,
+    max_error: f64,
+    weights: &Path,
+    training: &Training,
+    results: Table,
+) -> Result<()> {
+    let path = weights.with_extension("toml");
+    let mut card = hand_written(&path)?;
+    let file = weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    card.insert("task".into(), task.into());
+    card.insert("network".into(), task.into());
+    card.insert("weights".into(), file.into());
+    card.insert("sha256".into(), sha256(weights)?.into());
+    card.insert("config".into(), config);
+    card.insert("engine".into(), Table::from_iter([("max-error".to_string(), Value::from(max_error))]).into());
+    let training = Table::from_iter([
+        ("command".to_string(), Value::from(command())),
+        ("seed".to_string(), (training.seed as i64).into()),
+        ("steps".to_string(), (training.progress.step as i64).into()),
+        ("minutes".to_string(), in_parts(training.progress.seconds / 60.0, 10.0)),
+        ("data".to_string(), strings(training.data)),
+        ("validation".to_string(), strings(training.val)),
+        ("results".to_string(), results.into()),
+    ]);
+    card.insert("training".into(), training.into());
+    std::fs::write(&path, toml::to_string(&card)?).with_context(|| path.display().to_string())?;
+    println!("wrote {} and {}", path.display(), weights.display());
+    Ok(())
+}
+
+/// A number with so many parts of one.
+pub fn in_parts(value: f64, parts: f64) -> Value {
+    Value::from((value * parts).round() / parts)
 }
 
 #[cfg(test)]
