@@ -91,7 +91,7 @@ fn encoded(encoder: &mut Encoder, numbers: std::ops::Range<usize>, key_every: us
 }
 
 fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+    crate::common::root().join("tests/golden").join(name)
 }
 
 /// Streams that were written once, `UPDATE_GOLDEN=1` writes them anew after a new model or a new version of the format,
