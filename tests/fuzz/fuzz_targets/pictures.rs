@@ -16,6 +16,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         width: 1 + u16::from(shape & 7) * 7,
         height: 1 + u16::from(shape >> 3 & 7) * 7,
         subsampling: subsampling[usize::from(shape >> 6)],
+        interleaved: false,
         colour: Colour::default(),
         rate: (25, 1),
         aspect: (1, 1),
