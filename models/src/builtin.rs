@@ -61,6 +61,23 @@ pub fn open(name: &str) -> Result<ModelFile> {
     ModelFile::open(path, networks)
 }
 
+/// The weights of a model, by a built-in name, a card or a safetensors file.
+///
+/// # Errors
+/// When there is no such model, or no such file.
+pub fn weights(name: &str) -> Result<Vec<u8>, String> {
+    if let Some(model) = MODELS.iter().find(|m| m.name == name) {
+        return Ok(model.weights.to_vec());
+    }
+    let mut path = std::path::PathBuf::from(name);
+    if path.extension().is_some_and(|e| e == "toml") {
+        let card = gst_torch_runtime::card::Card::read(&path).map_err(|e| e.to_string())?;
+        let file = card.weights.ok_or_else(|| format!("{name} names no weights"))?;
+        path.set_file_name(file);
+    }
+    std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
 /// The networks that a card's `network` may name.
 pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Arc<dyn Network>, String> {
     let build: Build = match name {
@@ -100,11 +117,21 @@ pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Ar
             crate::codec::vector::read(&config.checked()?, &weights)?;
             return Ok(Arc::new(RunElsewhere { by: "torchenc and torchdec", bytes: weights.len() as u64 }));
         }
-        _ => {
-            return Err(format!(
-                "network = \"{name}\" is not known; known: detect, restore, interpolate, codec, codec-vector"
-            ));
-        }
+        _ => match crate::generate::Config::read(name, config) {
+            Some(config) => {
+                let config = config?;
+                Box::new(move |vs| {
+                    let net = config.build(vs).map_err(|e| e.to_string())?;
+                    Ok(Box::new(move |x| Ok(vec![net.forward(x)?])))
+                })
+            }
+            None => {
+                let generators = crate::generate::NETWORKS.join(", ");
+                return Err(format!(
+                    "network = \"{name}\" is not known; known: detect, restore, interpolate, codec, codec-vector, {generators}"
+                ));
+            }
+        },
     };
     let network = Traced { build, weights, archives: Mutex::default() };
     drop(network.instantiate()?); // a bad file is told when it is named, not when it first runs
@@ -222,7 +249,7 @@ mod tests {
         for model in MODELS {
             let file = open(model.name).unwrap();
             let task = file.info.task.value.as_deref();
-            let known = matches!(task, Some("detect" | "codec" | "restore" | "interpolate"));
+            let known = matches!(task, Some("detect" | "codec" | "restore" | "interpolate" | "generate"));
             assert!(known, "{}: {task:?}", model.name);
             assert_eq!(file.info.labels.value.is_empty(), task != Some("detect"), "{}", model.name);
             assert!(file.info.licence.value.is_some(), "{}", model.name);

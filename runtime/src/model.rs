@@ -92,7 +92,7 @@ impl ModelFile {
             (Claims::default(), Origin::ModelInfo),
             (Claims::default(), Origin::Embedded),
         ];
-        let info = ModelInfo::merge(name, format!("network '{network}'"), sha256, bytes, config, claims);
+        let info = ModelInfo::merge(name, Some(network), sha256, bytes, config, claims);
         Ok(ModelFile { info, source: Source::Network(built), identity })
     }
 
@@ -122,7 +122,7 @@ impl ModelFile {
             (sources::from_modelinfo(&modelinfo), Origin::ModelInfo),
             (embedded, Origin::Embedded),
         ];
-        let info = ModelInfo::merge(name, "TorchScript".into(), sha256, bytes, config, claims);
+        let info = ModelInfo::merge(name, None, sha256, bytes, config, claims);
         Ok(ModelFile { info, source: Source::File(path.to_owned()), identity })
     }
 

@@ -1,0 +1,93 @@
+//! Differentiable augmentation (Zhao et al., NeurIPS 2020): the discriminator sees real and made pictures through the same random
+//! changes, so that it cannot learn a small data set by heart, and the generator learns through them.
+
+use rand::Rng;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Changes of brightness, in parts of the range; of saturation and contrast, as factors of up to twice and half as much.
+const BRIGHTNESS: f64 = 0.25;
+/// Parts of a side that pictures are moved by, at most.
+const SHIFT: f64 = 0.125;
+/// Parts of a side that a rectangle of grey covers.
+const CUTOUT: f64 = 0.5;
+
+/// Random changes for a batch; the same ones for whatever they are applied to.
+#[derive(Debug, Clone)]
+pub struct Augmentation {
+    /// Added; times the distance from grey; times the distance from the mean.
+    brightness: Vec<f32>,
+    saturation: Vec<f32>,
+    contrast: Vec<f32>,
+    /// Down and across, -1 to 1 of the most.
+    shifts: Vec<[f64; 2]>,
+    /// Middle of the rectangle, down and across, 0 to 1.
+    holes: Vec<[f64; 2]>,
+}
+
+impl Augmentation {
+    pub fn random(rng: &mut impl Rng, batch: usize) -> Self {
+        Augmentation {
+            brightness: (0..batch).map(|_| rng.random_range(-BRIGHTNESS..BRIGHTNESS) as f32).collect(),
+            saturation: (0..batch).map(|_| rng.random_range(0.0..2.0)).collect(),
+            contrast: (0..batch).map(|_| rng.random_range(0.5..1.5)).collect(),
+            shifts: (0..batch).map(|_| [rng.random_range(-1.0..=1.0), rng.random_range(-1.0..=1.0)]).collect(),
+            holes: (0..batch).map(|_| [rng.random(), rng.random()]).collect(),
+        }
+    }
+
+    /// Changes `pictures`, `(N, C, H, W)` of 0 to 1 in fp32; N as many as there are changes.
+    ///
+    /// # Errors
+    /// When there are more or fewer pictures.
+    pub fn apply(&self, pictures: &Tensor) -> Result<Tensor, TchError> {
+        let coloured = self.colour(pictures)?;
+        self.covered(&self.shifted(&coloured)?)
+    }
+
+    fn colour(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let each = |values: &[f32]| Tensor::f_from_slice(values)?.f_to_device(x.device())?.f_view([-1, 1, 1, 1]);
+        let brighter = x.f_add(&each(&self.brightness)?)?;
+        let grey = brighter.f_mean_dim(&[1i64][..], true, Kind::Float)?;
+        let saturated = grey.f_add(&brighter.f_sub(&grey)?.f_mul(&each(&self.saturation)?)?)?;
+        let mean = saturated.f_mean_dim(&[1i64, 2, 3][..], true, Kind::Float)?;
+        mean.f_add(&saturated.f_sub(&mean)?.f_mul(&each(&self.contrast)?)?)
+    }
+
+    fn shifted(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let (_, _, height, width) = x.size4()?;
+        let (down, across) = ((height as f64 * SHIFT) as i64, (width as f64 * SHIFT) as i64);
+        // What comes in from outside is mid-grey, the middle of the range.
+        let padded = x.f_constant_pad_nd([across, across, down, down])?;
+        let inside = Tensor::f_ones([1, 1, height, width], (Kind::Float, x.device()))?;
+        let outside = inside.f_constant_pad_nd([across, across, down, down])?.f_neg()?.f_add_scalar(1.0)?;
+        let padded = padded.f_add(&outside.f_mul_scalar(0.5)?)?;
+        let cut = |(index, [y, x]): (usize, &[f64; 2])| {
+            let place = |by: f64, most: i64| ((1.0 + by) * most as f64).round() as i64;
+            padded.f_narrow(0, index as i64, 1)?.f_narrow(2, place(*y, down), height)?.f_narrow(
+                3,
+                place(*x, across),
+                width,
+            )
+        };
+        let cuts = self.shifts.iter().enumerate().map(cut).collect::<Result<Vec<_>, TchError>>()?;
+        Tensor::f_cat(&cuts, 0)
+    }
+
+    fn covered(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let (_, _, height, width) = x.size4()?;
+        let mut mask = vec![1f32; self.holes.len() * (height * width) as usize];
+        for (mask, [y, x]) in mask.chunks_mut((height * width) as usize).zip(&self.holes) {
+            let span = |middle: f64, side: i64| {
+                let half = (side as f64 * CUTOUT / 2.0) as i64;
+                let middle = (middle * side as f64) as i64;
+                (middle - half).max(0) as usize..(middle + half).min(side) as usize
+            };
+            for row in span(*y, height) {
+                mask[row * width as usize..][span(*x, width)].fill(0.0);
+            }
+        }
+        let mask = Tensor::f_from_slice(&mask)?.f_view([-1, 1, height, width])?.f_to_device(x.device())?;
+        let grey = Tensor::f_full([1], 0.5, (Kind::Float, Device::Cpu))?.f_to_device(x.device())?;
+        grey.f_lerp_tensor(x, &mask)
+    }
+}
