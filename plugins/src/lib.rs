@@ -1,5 +1,5 @@
 //! GStreamer elements that run PyTorch networks on video: detection,
-//! tracking, overlay, what was found as text, a video codec, and restoration.
+//! tracking, overlay, what was found as text, a video codec, restoration, and generators.
 
 use gst::glib;
 
@@ -7,6 +7,8 @@ mod codec;
 mod filter;
 pub mod meta;
 mod pace;
+pub mod provenance;
+mod report;
 mod settings;
 mod sync;
 mod torchdec;
@@ -17,6 +19,7 @@ mod torchmeta;
 mod torchoverlay;
 mod torchparse;
 mod torchrestore;
+mod torchsrc;
 mod torchtrack;
 mod typefind;
 mod video;
@@ -31,6 +34,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchparse::register(plugin)?;
     torchrestore::register(plugin)?;
     torchinterpolate::register(plugin)?;
+    torchsrc::register(plugin)?;
     typefind::register(plugin)?;
     Ok(())
 }

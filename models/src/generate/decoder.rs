@@ -4,7 +4,9 @@
 //! first, and from those that are usual; the first that the network makes a picture of is taken. Whether black is 0 or -1
 //! shows on pictures of random latents.
 
-use gst_torch_runtime::{Error, Model, Result, Shape, Source};
+use std::sync::Arc;
+
+use gst_torch_runtime::{Error, Finish, Model, Outputs, Result, Shape, Source};
 use serde::Deserialize;
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
@@ -93,11 +95,68 @@ const COUNT_MAX: i64 = 1 << 26;
 const PICTURES: u64 = 8;
 
 impl Decoder {
+    /// Makes a picture `(1, C, height, width)` of 0 to 1 out of what the network gave, on the device where that is; larger and
+    /// smaller pictures are interpolated.
+    pub fn finish(&self, width: usize, height: usize) -> Finish {
+        let Decoder { output, layout, numbers, .. } = *self;
+        let size = [height as i64, width as i64];
+        Arc::new(move |outputs: Outputs| {
+            let missing = || TchError::Torch(format!("there is no output {output}"));
+            let (_, picture) = outputs.into_iter().nth(output).ok_or_else(missing)?;
+            let Layout { channels, height, width, interleaved } = layout;
+            let picture = match interleaved {
+                false => picture.f_reshape([1, channels, height, width])?,
+                true => picture.f_reshape([1, height, width, channels])?.f_permute([0, 3, 1, 2])?,
+            };
+            let mut picture = picture.f_to_kind(Kind::Float)?;
+            if numbers != Range::Unit.numbers() {
+                let along = |values: [f64; 3]| {
+                    let values = Tensor::f_from_slice(&values.map(|v| v as f32)[..channels as usize])?;
+                    values.f_view([1, -1, 1, 1])?.f_to_device(picture.device())
+                };
+                picture = picture.f_mul(&along(numbers.gain)?)?.f_add(&along(numbers.shift)?)?;
+            }
+            picture = picture.f_clamp(0.0, 1.0)?;
+            if size == [height, width] {
+                picture.f_contiguous()
+            } else if size[0] < height || size[1] < width {
+                picture.f_internal_upsample_bilinear2d_aa(size, false, None, None)
+            } else {
+                picture.f_upsample_bilinear2d(size, false, None, None)
+            }
+            .map(|picture| vec![(String::new(), picture)])
+        })
+    }
+
+    /// Of any model that makes pictures: from the card of one of ours, else found out by trying. `range` goes before what a
+    /// card says.
+    ///
+    /// # Errors
+    /// When the model makes no pictures; the message says what was found instead, and what was expected.
+    pub fn of(model: &Model, range: Option<Range>) -> Result<Decoder> {
+        let mismatch = |reason: String| Error::Mismatch { model: model.info().name.clone(), reason };
+        let Some(config) = super::Config::of(model.info()) else {
+            return Self::recognise(model, range);
+        };
+        let config = config.map_err(mismatch)?;
+        let Some([channels, height, width]) = config.picture() else {
+            return Err(mismatch(format!("a network '{}' makes no pictures by itself", config.network())));
+        };
+        let [planes, down, across] = config.input();
+        Ok(Decoder {
+            latent: [1, planes, down, across].into(),
+            layout: Layout { channels, height, width, interleaved: false },
+            output: 0,
+            numbers: range.unwrap_or(Range::Unit).numbers(),
+            distribution: Distribution::Normal,
+        })
+    }
+
     /// Tries the network. `range` goes before what the card says.
     ///
     /// # Errors
     /// When it makes no picture; the message says what it was given, what it gave, and what was expected.
-    pub fn recognise(model: &Model, range: Option<Range>) -> Result<Decoder> {
+    fn recognise(model: &Model, range: Option<Range>) -> Result<Decoder> {
         let info = model.info();
         let mismatch = |reason: String| Error::Mismatch { model: info.name.clone(), reason };
         let config: Config = info.config.clone().try_into().map_err(|e: toml::de::Error| {
@@ -179,7 +238,11 @@ impl Trial<'_> {
                 Err(reason) => {
                     // What a network gave says more than what it did not take.
                     let gave = reason.contains("gives");
-                    refusal = if gave || refusal.is_none() { refusal.filter(|r| r.contains("gives")).or(Some(reason)) } else { refusal };
+                    refusal = if gave || refusal.is_none() {
+                        refusal.filter(|r| r.contains("gives")).or(Some(reason))
+                    } else {
+                        refusal
+                    };
                     continue;
                 }
             };

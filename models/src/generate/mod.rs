@@ -34,13 +34,18 @@ pub mod augment;
 mod autoencoder;
 pub mod decoder;
 pub mod gan;
+pub mod generator;
 pub mod latents;
 mod layers;
 pub mod path;
+pub mod provenance;
 pub mod random;
+mod sequel;
 pub mod sequence;
+pub mod snapshots;
 pub mod vae;
 pub mod vqvae;
+pub mod watermark;
 
 use std::path::Path;
 

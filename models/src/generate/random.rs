@@ -82,7 +82,9 @@ mod tests {
         let moment = |power| first.iter().map(|v| f64::from(*v).powi(power)).sum::<f64>() / first.len() as f64;
         assert!(moment(1).abs() < 0.01, "{}", moment(1));
         assert!((moment(2) - 1.0).abs() < 0.02 && (moment(4) - 3.0).abs() < 0.15, "{} {}", moment(2), moment(4));
-        for (seed, stream) in [(8, Stream::Key(3)), (7, Stream::Key(4)), (7, Stream::Frame(3)), (7, Stream::KeyClass(3))] {
+        for (seed, stream) in
+            [(8, Stream::Key(3)), (7, Stream::Key(4)), (7, Stream::Frame(3)), (7, Stream::KeyClass(3))]
+        {
             let mut other = vec![0.0; first.len()];
             Random::new(seed, stream).normal(&mut other);
             let product: f64 = first.iter().zip(&other).map(|(a, b)| f64::from(a * b)).sum();
