@@ -18,7 +18,7 @@ use crate::sync::lock;
 use crate::{provenance, report, video};
 
 impl TorchSrc {
-    pub(super) fn fill_next(&self, buffer: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
+    pub(super) fn fill_next(&self, buffer: &mut gst::BufferRef) -> Result<(), gst::FlowError> {
         let started = Instant::now();
         // Taken out, so that no lock is held over what takes its time.
         let mut stream = std::mem::take(&mut *lock(&self.stream));
@@ -40,7 +40,7 @@ impl TorchSrc {
         *lock(&self.generator) = Some(generator);
         *lock(&self.stream) = stream;
         match result {
-            Ok(()) => Ok(gst::FlowSuccess::Ok),
+            Ok(()) => Ok(()),
             Err(Failed::Flow(flow)) => Err(flow),
             Err(Failed::Torch(error)) => {
                 self.post_error_message(report::message(&error));

@@ -6,6 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
+use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use gst_torch_models::generate::generator::{Generator, Pending};
 use gst_torch_runtime::planes::FrameInfo;
@@ -283,22 +284,28 @@ impl BaseSrcImpl for TorchSrc {
         Ok(())
     }
 
+    /// Frames are written into downstream's buffers where it offers some, with rows padded as it likes; else into a pool's.
     fn decide_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
-        // As the base class has it, and rows may be padded as the other side likes.
+        let (caps, _) = query.get_owned();
+        let caps = caps.ok_or_else(|| gst::loggable_error!(CAT, "no caps to allocate for"))?;
+        let info = gst_video::VideoInfo::from_caps(&caps).map_err(|e| gst::loggable_error!(CAT, "caps {caps}: {e}"))?;
         let strides = query.find_allocation_meta::<gst_video::VideoMeta>().is_some();
-        self.parent_decide_allocation(query)?;
-        let pools: Vec<_> = query.allocation_pools().collect();
-        if let Some((Some(pool), size, least, most)) = pools.into_iter().next() {
-            if strides {
-                let mut config = pool.config();
-                if pool.has_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META) {
-                    config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
-                    let _ = pool.set_config(config);
-                }
-            }
+        let offered: Vec<_> = query.allocation_pools().collect();
+        let (pool, size, least, most) = offered.first().cloned().unwrap_or((None, 0, 0, 0));
+        let size = size.max(info.size() as u32);
+        let pool = pool.unwrap_or_else(|| gst_video::VideoBufferPool::new().upcast());
+        let mut config = pool.config();
+        config.set_params(Some(&caps), size, least, most);
+        if strides && pool.has_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META) {
+            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
+        }
+        pool.set_config(config).map_err(|e| gst::loggable_error!(CAT, "the buffer pool refuses {caps}: {e}"))?;
+        if offered.is_empty() {
+            query.add_allocation_pool(Some(&pool), size, least, most);
+        } else {
             query.set_nth_allocation_pool(0, Some(&pool), size, least, most);
         }
-        Ok(())
+        self.parent_decide_allocation(query)
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
@@ -313,8 +320,14 @@ impl BaseSrcImpl for TorchSrc {
 }
 
 impl PushSrcImpl for TorchSrc {
-    fn fill(&self, buffer: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.fill_next(buffer)
+    fn create(&self, buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
+        if let Some(buffer) = buffer {
+            return self.fill_next(buffer).map(|()| CreateSuccess::FilledBuffer);
+        }
+        let pool = self.obj().buffer_pool().ok_or(gst::FlowError::NotNegotiated)?;
+        let mut buffer = pool.acquire_buffer(None)?;
+        self.fill_next(buffer.make_mut())?;
+        Ok(CreateSuccess::NewBuffer(buffer))
     }
 }
 
