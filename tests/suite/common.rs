@@ -16,7 +16,8 @@ pub fn init() {
 /// The root of the checkout, as cargo says when it runs the tests: two checkouts may share one target folder, and then
 /// what `env!` says is the other's.
 pub fn root() -> PathBuf {
-    let tests = std::env::var_os("CARGO_MANIFEST_DIR").expect("the suite runs under cargo, or with CARGO_MANIFEST_DIR set");
+    let tests =
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("the suite runs under cargo, or with CARGO_MANIFEST_DIR set");
     PathBuf::from(tests).parent().expect("tests/ has a parent").to_path_buf()
 }
 
