@@ -205,11 +205,7 @@ impl Network for Traced {
 
 /// Fills every variable of `store` from safetensors bytes; an error names the tensor that is missing, of another
 /// shape, or not expected. Tensors that are `ignored` may be missing or too many.
-pub(crate) fn load_weights(
-    store: &mut nn::VarStore,
-    bytes: &[u8],
-    ignored: impl Fn(&str) -> bool,
-) -> Result<(), String> {
+pub fn load_weights(store: &mut nn::VarStore, bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<(), String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights are not a safetensors file: {e}"))?;
     let variables = store.variables();
     let extra = |name: &&&String| !variables.contains_key(name.as_str()) && !ignored(name);

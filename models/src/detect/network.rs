@@ -10,7 +10,7 @@
 //! channels mean is in [`super::maps`].
 
 use serde::{Deserialize, Serialize};
-use tch::{TchError, Tensor, nn};
+use tch::{Kind, TchError, Tensor, nn};
 
 use super::calibrate::Scaling;
 use super::maps::STRIDES;
@@ -163,13 +163,7 @@ impl DetectNet {
     /// # Errors
     /// When `x` is not `(N, 3, H, W)` floating point on the device of the weights.
     pub fn forward_t(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>, TchError> {
-        let mut x = self.stem[0].forward_t(x, train)?.f_relu()?;
-        x = self.stem[1].forward_t(&x, train)?.f_relu()?;
-        let mut levels = Vec::with_capacity(STRIDES.len());
-        for stage in &self.stages {
-            x = stage.forward_t(&x, train)?;
-            levels.push(x.shallow_clone());
-        }
+        let mut levels = self.levels(x, train)?;
         levels[2] = self.context.forward_t(&levels[2], train)?;
 
         let mut features = Vec::with_capacity(levels.len());
@@ -182,6 +176,27 @@ impl DetectNet {
         features[0] = add_upsampled(&features[0], &features[1])?.f_relu()?;
 
         features.iter().enumerate().map(|(level, feature)| self.head.forward_t(feature, level, train)).collect()
+    }
+
+    /// The maps of the backbone at 1/8, 1/16 and 1/32.
+    fn levels(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>, TchError> {
+        let mut x = self.stem[0].forward_t(x, train)?.f_relu()?;
+        x = self.stem[1].forward_t(&x, train)?.f_relu()?;
+        let mut levels = Vec::with_capacity(STRIDES.len());
+        for stage in &self.stages {
+            x = stage.forward_t(&x, train)?;
+            levels.push(x.shallow_clone());
+        }
+        Ok(levels)
+    }
+
+    /// What each picture shows, as one vector: the means over its places of all maps of the backbone, in fp32.
+    ///
+    /// # Errors
+    /// When `x` is not `(N, 3, H, W)` floating point on the device of the weights.
+    pub fn features(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let means = self.levels(x, false)?.into_iter().map(|map| map.f_mean_dim(&[2i64, 3][..], false, Kind::Float));
+        Tensor::f_cat(&means.collect::<Result<Vec<_>, _>>()?, 1)
     }
 }
 

@@ -91,3 +91,57 @@ impl Augmentation {
         grey.f_lerp_tensor(x, &mask)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    /// Nothing but what is set.
+    fn none() -> Augmentation {
+        Augmentation {
+            brightness: vec![0.0],
+            saturation: vec![1.0],
+            contrast: vec![1.0],
+            shifts: vec![[0.0; 2]],
+            // Beyond the corner, where nothing is left to cover.
+            holes: vec![[2.0; 2]],
+        }
+    }
+
+    fn ramp() -> Tensor {
+        let luma = Tensor::arange(256, (Kind::Float, Device::Cpu)).view([1, 1, 16, 16]) / 512.0;
+        Tensor::cat(&[&luma, &(&luma + 0.25), &(&luma + 0.5)], 1)
+    }
+
+    #[test]
+    fn each_change_does_what_it_says() {
+        let x = ramp();
+        let near = |a: &Tensor, b: &Tensor| assert!((a - b).abs().max().double_value(&[]) < 1e-5);
+        near(&none().apply(&x).unwrap(), &x);
+        near(&Augmentation { brightness: vec![0.1], ..none() }.apply(&x).unwrap(), &(&x + 0.1));
+        let grey = Augmentation { saturation: vec![0.0], ..none() }.apply(&x).unwrap();
+        near(&grey.narrow(1, 0, 1), &x.narrow(1, 1, 1));
+        near(&grey.narrow(1, 2, 1), &x.narrow(1, 1, 1));
+        let flat = Augmentation { contrast: vec![0.0], ..none() }.apply(&x).unwrap();
+        near(&flat, &x.mean(Kind::Float).expand([1, 3, 16, 16], false));
+        // An eighth of 16 each way: the window goes down and left.
+        let moved = Augmentation { shifts: vec![[1.0, -1.0]], ..none() }.apply(&x).unwrap();
+        near(&moved.narrow(2, 0, 14).narrow(3, 2, 14), &x.narrow(2, 2, 14).narrow(3, 0, 14));
+        near(&moved.narrow(2, 14, 2), &Tensor::full([1, 3, 2, 16], 0.5, (Kind::Float, Device::Cpu)));
+        let covered = Augmentation { holes: vec![[0.5; 2]], ..none() }.apply(&x).unwrap();
+        near(&covered.narrow(2, 4, 8).narrow(3, 4, 8), &Tensor::full([1, 3, 8, 8], 0.5, (Kind::Float, Device::Cpu)));
+        near(&covered.narrow(2, 0, 4), &x.narrow(2, 0, 4));
+    }
+
+    #[test]
+    fn gradients_pass() {
+        let x = ramp().set_requires_grad(true);
+        let changes = Augmentation::random(&mut StdRng::seed_from_u64(3), 2);
+        changes.apply(&Tensor::cat(&[&x, &x], 0)).unwrap().sum(Kind::Float).backward();
+        assert!(x.grad().abs().sum(Kind::Float).double_value(&[]) > 1.0);
+        assert!(changes.apply(&Tensor::cat(&[&x, &x, &x], 0)).is_err());
+    }
+}

@@ -290,3 +290,86 @@ pub fn gradient_penalty(scores: &Tensor, pictures: &Tensor) -> Result<Tensor, Tc
     let squares = gradients[0].f_mul_scalar(0.5)?.f_square()?.f_sum(Kind::Float)?;
     squares.f_div_scalar(pictures.size()[0].max(1) as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::OptimizerConfig;
+    use tch::{Device, nn};
+
+    use super::*;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn small() -> Config {
+        Config { latent: 6, channels: 4, classes: 2, ..Config::new([32, 32]) }
+    }
+
+    #[test]
+    fn the_losses_are_those_of_the_papers() {
+        let scores = Tensor::from_slice(&[2.0f32, 0.5, -1.0]);
+        // Real: 0, 0.5 and 2 short of 1; made: 3, 1.5 and 0 above -1.
+        assert!((critic_loss(&scores, &scores).unwrap().double_value(&[]) - (2.5 + 4.5) / 3.0).abs() < 1e-6);
+        assert!((generator_loss(&scores).unwrap().double_value(&[]) + 0.5).abs() < 1e-6);
+        // Scores of slope w: |w|^2 a picture, a quarter of it for pictures of 0 to 1.
+        let slope = Tensor::from_slice(&[3.0f32, 4.0]).view([1, 1, 1, 2]);
+        let pictures = Tensor::rand([5, 1, 1, 2], CPU).set_requires_grad(true);
+        let scores = (&pictures * slope).sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Float);
+        assert!((gradient_penalty(&scores, &pictures).unwrap().double_value(&[]) - 25.0 / 4.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_penalty_reaches_every_weight_it_depends_on() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let critic = Discriminator::new(&store.root(), &small()).unwrap();
+        let pictures = Tensor::rand([4, 3, 32, 32], CPU).set_requires_grad(true);
+        let classes = Tensor::from_slice(&[0i64, 1, 1, 0]).one_hot(2).to_kind(Kind::Float);
+        let scores = critic.forward(&pictures, Some(&classes), Kind::Float).unwrap();
+        assert_eq!(scores.size(), [4]);
+        gradient_penalty(&scores, &pictures).unwrap().backward();
+        for (name, variable) in store.variables().into_iter().filter(|(name, _)| name.ends_with("weight")) {
+            assert!(variable.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0, "{name}");
+        }
+    }
+
+    #[test]
+    fn classes_change_what_is_made_and_what_is_thought_of_it() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let generator = Generator::new(&(store.root() / "g"), &small()).unwrap();
+        let critic = Discriminator::new(&(store.root() / "d"), &small()).unwrap();
+        let latents = Tensor::randn([2, 6, 1, 1], CPU);
+        let class = |index: i64| Tensor::from_slice(&[index, index]).one_hot(2).to_kind(Kind::Float);
+        let made = |index| generator.forward(&with_classes(&latents, &class(index)).unwrap(), false).unwrap();
+        assert_eq!(made(0).size(), [2, 3, 32, 32]);
+        let apart = |a: Tensor, b: Tensor| (a - b).abs().max().double_value(&[]);
+        assert!(apart(made(0), made(1)) > 1e-4);
+        let score = |index| critic.forward(&made(0), Some(&class(index)), Kind::Float).unwrap();
+        assert!(apart(score(0), score(1)) > 1e-4);
+    }
+
+    /// On two pictures, one of each class: the classes are kept apart, and shades are right, not average.
+    #[test]
+    fn it_learns_what_it_is_shown() {
+        let config = Config { latent: 2, channels: 4, classes: 2, colours: 1, size: [16, 16] };
+        let stores = [nn::VarStore::new(Device::Cpu), nn::VarStore::new(Device::Cpu)];
+        let generator = Generator::new(&stores[0].root(), &config).unwrap();
+        let critic = Discriminator::new(&stores[1].root(), &config).unwrap();
+        let adam = nn::Adam { beta1: 0.5, ..Default::default() };
+        let mut steps = stores.each_ref().map(|store| adam.build(store, 2e-3).unwrap());
+        let classes = Tensor::from_slice(&[0i64, 1].repeat(4)).one_hot(2).to_kind(Kind::Float);
+        let shades = Tensor::from_slice(&[0.2f32, 0.8].repeat(4)).view([8, 1, 1, 1]);
+        let real = shades.expand([8, 1, 16, 16], false);
+        for _ in 0..150 {
+            let latents = with_classes(&Tensor::randn([8, 2, 1, 1], CPU), &classes).unwrap();
+            let made = generator.forward(&latents, true).unwrap();
+            let score = |x: &Tensor| critic.forward(x, Some(&classes), Kind::Float).unwrap();
+            steps[1].backward_step(&critic_loss(&score(&real), &score(&made.detach())).unwrap());
+            steps[0].backward_step(&generator_loss(&score(&made)).unwrap());
+        }
+        let latents = with_classes(&Tensor::randn([8, 2, 1, 1], CPU), &classes).unwrap();
+        let made = tch::no_grad(|| generator.forward(&latents, true).unwrap());
+        let means: Vec<f32> = Vec::try_from(made.mean_dim(&[1i64, 2, 3][..], false, Kind::Float)).unwrap();
+        for pair in means.chunks(2) {
+            assert!(pair[0] < 0.45 && pair[1] > 0.55, "{means:?}");
+        }
+    }
+}

@@ -43,6 +43,8 @@ pub mod random;
 mod sequel;
 pub mod sequence;
 pub mod snapshots;
+#[cfg(test)]
+mod tests;
 pub mod vae;
 pub mod vqvae;
 pub mod watermark;
@@ -53,6 +55,8 @@ use gst_torch_runtime::ModelInfo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, TchError, Tensor, nn};
+
+use crate::builtin::MODELS;
 
 /// The task of all these models in a card.
 pub const TASK: &str = "generate";
@@ -162,6 +166,14 @@ impl Net {
             Net::Sequence(net) => net.forward(x),
         }
     }
+}
+
+/// The model that the card `card` calls `other`: a built-in name as it is, a file from the folder of that card.
+pub fn beside(card: &str, other: &str) -> String {
+    if MODELS.iter().any(|model| model.name == other) {
+        return other.into();
+    }
+    Path::new(card).parent().unwrap_or(Path::new("")).join(other).display().to_string()
 }
 
 /// Writes a model with fresh weights: the card, and weights of the same name beside it. For tests and for beginnings.

@@ -133,3 +133,19 @@ pub fn divergence(mean: &Tensor, log_variance: &Tensor) -> Result<Tensor, TchErr
     let each = mean.f_square()?.f_add(&log_variance.f_exp()?)?.f_sub(&log_variance)?.f_add_scalar(-1.0)?;
     each.f_sum(Kind::Float)?.f_mul_scalar(0.5)?.f_div_scalar(mean.size()[0].max(1) as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_divergence_is_that_of_normal_distributions() {
+        let mean = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 2.0]).view([2, 2, 1, 1]);
+        let log_variance = Tensor::from_slice(&[0.0f32, 4f32.ln(), 0.0, 0.0]).view([2, 2, 1, 1]);
+        // Half of 1; half of 4 - ln 4 - 1; half of 2^2; over two pictures.
+        let expected = (0.5 + 0.5 * (3.0 - 4f64.ln()) + 2.0) / 2.0;
+        assert!((divergence(&mean, &log_variance).unwrap().double_value(&[]) - expected).abs() < 1e-6);
+        let drawn = draw(&mean, &log_variance, &Tensor::from_slice(&[0.5f32; 4]).view([2, 2, 1, 1])).unwrap();
+        assert_eq!(Vec::<f32>::try_from(drawn.flatten(0, -1)).unwrap(), [1.5, 1.0, 0.5, 2.5]);
+    }
+}

@@ -259,3 +259,70 @@ pub(super) fn tensor(weights: &[u8], name: &str, shape: &[i64]) -> Result<Tensor
     }
     Tensor::f_from_data_size(view.data(), shape, Kind::Float).map_err(|e| format!("tensor '{name}': {e}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, nn};
+
+    use super::*;
+
+    fn small() -> Config {
+        Config { codes: 8, width: 4, channels: 4, ..Config::new([32, 16]) }
+    }
+
+    /// Vectors `(1, 4, 8, 8)` at the corners of a square, far from where the codebook begins.
+    fn corners(step: i64) -> Tensor {
+        let places = Tensor::arange(64, (Kind::Float, Device::Cpu)) + step as f64;
+        let (x, y) = ((&places / 4.0).floor().remainder(2.0), places.remainder(2.0));
+        (Tensor::stack(&[&x, &y, &x, &y], 0) * 40.0 + 100.0).view([1, 4, 8, 8])
+    }
+
+    #[test]
+    fn the_codebook_moves_to_what_chooses_it_and_dead_rows_begin_anew() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let net = Vqvae::new(&store.root(), &small()).unwrap();
+        let mut revived = 0;
+        for step in 0..60 {
+            let vectors = corners(step);
+            let chances: Vec<f64> = (0..8).map(|row| f64::from((row * 37 + step as i32 * 11) % 64) / 64.0).collect();
+            revived += net.learn(&vectors, &net.codes(&vectors).unwrap(), &chances).unwrap();
+        }
+        // At first one row alone is nearest to everything.
+        assert!(revived >= 3, "{revived}");
+        let vectors = corners(0);
+        let codes = net.codes(&vectors).unwrap();
+        let apart = (net.vectors(&codes).unwrap() - &vectors).abs().max().double_value(&[]);
+        assert!(apart < 0.5, "{apart}");
+        assert!(perplexity(&codes, 8).unwrap() > 3.9);
+        let still = net.codebook.copy();
+        assert_eq!(net.learn(&vectors, &codes, &[]).unwrap(), 0);
+        assert!((&net.codebook - still).abs().max().double_value(&[]) < 0.5);
+    }
+
+    #[test]
+    fn perplexity_counts_codes_in_use() {
+        let of = |codes: &[i64]| perplexity(&Tensor::from_slice(codes), 8).unwrap();
+        assert!((of(&[0, 1, 2, 3]) - 4.0).abs() < 1e-9);
+        assert!((of(&[5, 5, 5]) - 1.0).abs() < 1e-9);
+        assert!((1.0..2.0).contains(&of(&[0, 0, 0, 1])));
+    }
+
+    #[test]
+    fn a_codebook_goes_both_ways_and_refuses_what_is_not_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let card = folder.path().join("m.toml");
+        super::super::write_untrained(&super::super::Config::Vqvae(small()), &card).unwrap();
+        let weights = std::fs::read(card.with_extension("safetensors")).unwrap();
+        let book = Codebook::read(&small(), &weights).unwrap();
+        let codes = [3u16, 0, 7, 7, 1, 2, 6, 5];
+        let vectors = book.vectors(&codes, [4, 2]).unwrap();
+        assert_eq!(vectors.size(), [1, 4, 2, 4]);
+        assert_eq!(book.nearest(&vectors).unwrap(), codes);
+        assert_eq!(book.nearest(&(vectors + 0.01)).unwrap(), codes);
+        assert!(book.vectors(&[8; 8], [4, 2]).unwrap_err().contains("8 codes below 8"));
+        assert!(book.vectors(&codes, [4, 3]).unwrap_err().contains("12 codes"));
+        assert!(book.nearest(&Tensor::zeros([1, 3, 2, 4], (Kind::Float, Device::Cpu))).is_err());
+        let other = Config { codes: 9, ..small() };
+        assert!(Codebook::read(&other, &weights).err().unwrap().contains("[8, 4]"));
+    }
+}

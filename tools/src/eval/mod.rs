@@ -2,6 +2,7 @@
 
 pub mod codec;
 mod detect;
+mod generate;
 mod interpolate;
 pub mod restore;
 mod track;
@@ -20,6 +21,8 @@ enum Task {
     Codec(codec::Args),
     /// AP50 of a detector on labelled pictures and videos.
     Detect(detect::Args),
+    /// What a generator makes beside real pictures: distance, diversity, replays, reconstruction.
+    Generate(generate::Args),
     /// PSNR and SSIM of frames made between others, beside FFmpeg's minterpolate.
     Interpolate(interpolate::Args),
     /// PSNR and SSIM of the restorer beside FFmpeg's filters.
@@ -32,6 +35,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Codec(args) => codec::run(args),
         Task::Detect(args) => detect::run(args),
+        Task::Generate(args) => generate::run(args),
         Task::Interpolate(args) => interpolate::run(args),
         Task::Restore(args) => restore::run(args),
         Task::Track(args) => track::run(args),

@@ -167,3 +167,124 @@ fn mix(number: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tch::{Device, nn};
+
+    use super::super::{Kind as Of, Sequence};
+    use super::*;
+
+    fn small() -> Config {
+        Config {
+            embedding: 8,
+            channels: 32,
+            blocks: 1,
+            starts: 3,
+            frames: 2,
+            ..Config::new("x", [4, 3], 5, Of::Transformer)
+        }
+    }
+
+    fn model() -> (Sequence, Player) {
+        let store = nn::VarStore::new(Device::Cpu);
+        let net = Sequence::new(&store.root(), &small()).unwrap();
+        let places = Tensor::arange(3 * 2 * 12, (Kind::Float, Device::Cpu)).remainder(5.0).view([3, 2, 3, 4]);
+        tch::no_grad(|| net.starts.shallow_clone().copy_(&places));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        store.save(&path).unwrap();
+        (net, Player::read(&small(), &std::fs::read(&path).unwrap()).unwrap())
+    }
+
+    fn played(net: &Sequence, player: &Player, state: &mut State, seed: u64, count: usize) -> Vec<Vec<u16>> {
+        let _guard = tch::no_grad_guard();
+        let run = |input| net.forward(&input).map_err(|e| e.to_string());
+        (0..count)
+            .map(|_| {
+                player.next(state, seed, 1.0, run).unwrap();
+                state.codes().to_vec()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_seed_plays_the_same_again_and_a_snapshot_goes_on_alike() {
+        let (net, player) = model();
+        let mut state = player.start(7);
+        let first = played(&net, &player, &mut state, 7, 3);
+        let snapshot = state.clone();
+        let rest = played(&net, &player, &mut state, 7, 4);
+        assert_eq!(played(&net, &player, &mut snapshot.clone(), 7, 4), rest);
+        assert_eq!(played(&net, &player, &mut player.start(7), 7, 7), [first, rest.clone()].concat());
+        assert_ne!(played(&net, &player, &mut snapshot.clone(), 8, 4), rest);
+        assert_eq!(state.number(), 7);
+    }
+
+    #[test]
+    fn groups_see_those_before_them_and_never_those_after() {
+        let (net, player) = model();
+        let inputs = RefCell::new(Vec::new());
+        let mut state = player.start(1);
+        let run = |input: Tensor| {
+            inputs.borrow_mut().push(input.shallow_clone());
+            tch::no_grad(|| net.forward(&input)).map_err(|e| e.to_string())
+        };
+        player.next(&mut state, 1, 0.0, run).unwrap();
+        let inputs = inputs.into_inner();
+        assert_eq!(inputs.len(), GROUPS);
+        let hidden = player.embedding.get(5);
+        for (turn, input) in inputs.iter().enumerate() {
+            let next = input.narrow(1, 2 * 8, 8);
+            for (x, y) in (0..3).flat_map(|y| (0..4).map(move |x| (x, y))) {
+                let shown = next.select(2, y).select(2, x).squeeze();
+                let code = player.embedding.get(state.codes()[(y * 4 + x) as usize].into());
+                let expected = if group(x as usize, y as usize) < turn { &code } else { &hidden };
+                assert_eq!(
+                    Vec::<f32>::try_from(shown).unwrap(),
+                    Vec::<f32>::try_from(expected).unwrap(),
+                    "{turn} {x},{y}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn codes_are_drawn_as_often_as_their_softmax_says() {
+        let logits = [1.0f32, 2.0, 0.0, -20.0];
+        let shares = |temperature: f64| {
+            let mut counts = [0.0; 4];
+            (0..20_000).for_each(|n| counts[usize::from(draw(&logits, temperature, n))] += 1.0 / 20_000.0);
+            counts
+        };
+        for temperature in [1.0, 0.5] {
+            let weights = logits.map(|l| (f64::from(l) / temperature).exp());
+            for (share, weight) in shares(temperature).iter().zip(weights) {
+                assert!((share - weight / weights.iter().sum::<f64>()).abs() < 0.015, "{temperature}: {share}");
+            }
+        }
+        assert!((shares(0.0)[1] - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_of_the_model_is_refused_and_changes_nothing() {
+        let (_, player) = model();
+        let start = player.start_from(&[vec![1; 12]]).unwrap();
+        assert_eq!(start.last, [vec![1; 12], vec![1; 12]]);
+        assert_eq!(
+            player.start_from(&[vec![0; 12], vec![1; 12], vec![2; 12]]).unwrap().last,
+            [vec![1; 12], vec![2; 12]]
+        );
+        for bad in [vec![], vec![vec![1; 11]], vec![vec![5; 12]]] {
+            assert!(player.start_from(&bad).unwrap_err().contains("12 codes below 5"));
+        }
+        let mut state = start.clone();
+        let wrong = player
+            .next(&mut state, 1, 1.0, |_| Ok::<_, String>(Tensor::zeros([1, 4, 3, 4], (Kind::Float, Device::Cpu))));
+        assert!(wrong.unwrap_err().contains("[1, 4, 3, 4]; expected [1, 5, 3, 4]"));
+        assert!(player.next(&mut state, 1, 1.0, |_| Err::<Tensor, _>("gone".to_string())).is_err());
+        assert_eq!(state, start);
+    }
+}
