@@ -47,7 +47,9 @@ impl Source {
     }
 
     fn pull(&self) -> gst::Sample {
-        self.sink.try_pull_sample(gst::ClockTime::from_seconds(60)).unwrap_or_else(|| panic!("no frame: {}", self.error()))
+        self.sink
+            .try_pull_sample(gst::ClockTime::from_seconds(60))
+            .unwrap_or_else(|| panic!("no frame: {}", self.error()))
     }
 
     /// Frames without what pads their rows.

@@ -135,7 +135,9 @@ pub fn decoder(
 /// Of 8 numbers a grey picture of 32 x 24 of 0 to 1, every pixel another mixture of them.
 pub fn mixture(folder: &Path, name: &str) -> PathBuf {
     let weights = (Tensor::arange(8 * 32 * 24, (Kind::Float, tch::Device::Cpu)) * 0.37).sin().view([8, 32 * 24]) * 0.7;
-    decoder(folder, name, &[8], "[config]\nlatent = [8]\nsize = [32, 24]\n", move |x| vec![x.matmul(&weights).sigmoid()])
+    decoder(folder, name, &[8], "[config]\nlatent = [8]\nsize = [32, 24]\n", move |x| {
+        vec![x.matmul(&weights).sigmoid()]
+    })
 }
 
 /// As `mixture`, and it takes its time: `work` products of square matrices of 512.

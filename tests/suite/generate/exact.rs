@@ -50,7 +50,9 @@ fn seeking_shows_what_playing_would() {
             let sample = source.pull();
             assert_eq!(sample.buffer().unwrap().offset(), frame, "{mode}");
             assert!(pixels(&sample) == played[frame as usize], "{mode}: frame {frame} after a seek");
-            assert!(pixels(&source.pull()) == played.get(frame as usize + 1).cloned().unwrap_or_else(|| unreachable!()));
+            assert!(
+                pixels(&source.pull()) == played.get(frame as usize + 1).cloned().unwrap_or_else(|| unreachable!())
+            );
         }
     }
 }

@@ -36,11 +36,15 @@ fn what_makes_no_pictures_is_told_from_what_does() {
     let weights = |rows: i64, columns: i64| Tensor::ones([rows, columns], (Kind::Float, tch::Device::Cpu)) * 0.01;
     // An encoder from pictures to latents, a classifier, a whole autoencoder.
     let encode = weights(32 * 32, 16);
-    let encoder = scripted::decoder(folder.path(), "encoder.pt", &[1, 32, 32], "", |x| vec![x.flatten(1, -1).matmul(&encode)]);
+    let encoder =
+        scripted::decoder(folder.path(), "encoder.pt", &[1, 32, 32], "", |x| vec![x.flatten(1, -1).matmul(&encode)]);
     says(&encoder, "", &["encoder.pt", "expected a picture"]);
-    let flat = scripted::decoder(folder.path(), "flat.pt", &[512], "", |x| vec![x.narrow(1, 0, 10).softmax(1, Kind::Float)]);
+    let flat =
+        scripted::decoder(folder.path(), "flat.pt", &[512], "", |x| vec![x.narrow(1, 0, 10).softmax(1, Kind::Float)]);
     says(&flat, "", &["flat.pt", "expected a picture", "[1, 10]"]);
-    let whole = scripted::decoder(folder.path(), "whole.pt", &[3, 32, 32], "[config]\nlatent = [3, 32, 32]\n", |x| vec![x.sigmoid()]);
+    let whole = scripted::decoder(folder.path(), "whole.pt", &[3, 32, 32], "[config]\nlatent = [3, 32, 32]\n", |x| {
+        vec![x.sigmoid()]
+    });
     says(&whole, "", &["whole.pt", "[1, 3, 32, 32]", "an encoder, not a decoder?"]);
     // A card that says another latent than the network takes.
     let wrong = scripted::mixture(folder.path(), "wrong.pt");
@@ -81,7 +85,8 @@ fn a_network_that_throws_while_playing_ends_the_stream_and_nothing_else() {
     let source = Source::play(&format!("{} mode=fixed latent=\"<0>\"", model(&path)), "video/x-raw,format=GRAY8");
     source.frames(3);
     source.element.set_property("latent", gst::Array::new([500.0]));
-    let message = source.pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(1), &[gst::MessageType::Error]);
+    let message =
+        source.pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(1), &[gst::MessageType::Error]);
     // The sink holds frames back, so the failure may come only when they are pulled.
     let message = message.or_else(|| {
         while source.sink.try_pull_sample(gst::ClockTime::from_mseconds(300)).is_some() {}

@@ -8,7 +8,8 @@ use crate::scripted;
 
 /// When buffers leave a live source, after its start, and their timestamps; in milliseconds.
 fn departures(settings: &str, after: &str, count: usize) -> Vec<(f64, f64)> {
-    let pipeline = launch(&format!("torchsrc name=source is-live=true {settings} ! {after} ! fakesink name=sink sync=false"));
+    let pipeline =
+        launch(&format!("torchsrc name=source is-live=true {settings} ! {after} ! fakesink name=sink sync=false"));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (notes, whole) = (Arc::clone(&seen), pipeline.clone());
     let pad = pipeline.by_name("source").unwrap().static_pad("src").unwrap();

@@ -108,11 +108,17 @@ fn a_vae_shows_pictures_leaves_them_and_morphs_between_two() {
     assert!(walk[0] == there_and_back[0] && walk[40] != walk[0]);
 
     // While it plays, another picture.
-    let source = Source::play(&format!("{} mode=reconstruct watermark=false start-picture={}", model(&card), one.display()), RATE);
+    let source = Source::play(
+        &format!("{} mode=reconstruct watermark=false start-picture={}", model(&card), one.display()),
+        RATE,
+    );
     source.frames(3);
     source.element.set_property("start-picture", two.to_str().unwrap());
     let shows = |source: &Source| pixels(&source.pull()) == there_and_back[20];
-    assert!((0..3000).any(|_| { std::thread::sleep(std::time::Duration::from_millis(2)); shows(&source) }));
+    assert!((0..3000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        shows(&source)
+    }));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::scripted;
 /// The first pixels of a network that shows its first two numbers: 100 levels a number, around grey.
 fn shows(folder: &Path) -> std::path::PathBuf {
     scripted::decoder(folder, "shows.pt", &[4], "[config]\nlatent = [4]\n", |x| {
-        let tiles: Vec<tch::Tensor> = (0..4).map(|i| x.narrow(1, i, 1).view([1, 1, 1, 1]).expand([1, 1, 16, 4], false)).collect();
+        let tiles: Vec<tch::Tensor> =
+            (0..4).map(|i| x.narrow(1, i, 1).view([1, 1, 1, 1]).expand([1, 1, 16, 4], false)).collect();
         vec![tch::Tensor::cat(&tiles, 3) * (100.0 / 255.0) + 0.5]
     })
 }
@@ -33,7 +34,10 @@ const PLAIN: &str = "mode=fixed watermark=false precision=fp32 value-range=unit"
 #[test]
 fn every_property_changes_what_is_shown_while_it_plays() {
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::play(&format!("{} {PLAIN} latent=\"<0,0.25,-0.5,1>\"", model(&shows(folder.path()))), "video/x-raw,format=GRAY8");
+    let source = Source::play(
+        &format!("{} {PLAIN} latent=\"<0,0.25,-0.5,1>\"", model(&shows(folder.path()))),
+        "video/x-raw,format=GRAY8",
+    );
     let element = &source.element;
     let near = |got: [f64; 4], expected: [f64; 4]| got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.02);
     settle(&source, |got| near(got, [0.0, 0.25, -0.5, 1.0]));
@@ -92,7 +96,13 @@ fn another_model_takes_over_between_two_frames_and_a_bad_one_does_not() {
     let whole = |source: &Source| pixels(&source.pull()).iter().all(|v| *v == 255);
     assert!(!whole(&source));
     source.element.set_property("model-file", white.to_str().unwrap());
-    assert!((0..3000).any(|_| { std::thread::sleep(std::time::Duration::from_millis(2)); whole(&source) }), "it takes over");
+    assert!(
+        (0..3000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            whole(&source)
+        }),
+        "it takes over"
+    );
     source.element.set_property("model-file", folder.path().join("none.pt").to_str().unwrap());
     let bus = source.pipeline.bus().unwrap();
     let wanted = [gst::MessageType::Warning, gst::MessageType::Error];
@@ -107,7 +117,10 @@ fn a_keyframed_animation_is_a_control_source_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let shown = shows(folder.path());
     let play = || {
-        let source = Source::paused(&format!("{} {PLAIN} latent=\"<0,0,0,0>\"", model(&shown)), "video/x-raw,format=GRAY8,framerate=10/1");
+        let source = Source::paused(
+            &format!("{} {PLAIN} latent=\"<0,0,0,0>\"", model(&shown)),
+            "video/x-raw,format=GRAY8,framerate=10/1",
+        );
         let curve = |name: &str, points: &[(u64, f64)]| {
             let control = gst_controller::InterpolationControlSource::new();
             control.set_mode(gst_controller::InterpolationMode::Linear);
@@ -139,7 +152,8 @@ fn a_keyframed_animation_is_a_control_source_and_nothing_else() {
 #[test]
 fn truncation_class_and_seed_follow_curves_too() {
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::paused(&format!("{} {PLAIN}", model(&shows(folder.path()))), "video/x-raw,format=GRAY8,framerate=10/1");
+    let source =
+        Source::paused(&format!("{} {PLAIN}", model(&shows(folder.path()))), "video/x-raw,format=GRAY8,framerate=10/1");
     for (name, from, to) in [("truncation", 0.0, 1.0), ("seed", 3.0, 3.0), ("class", 0.0, 2.0)] {
         let control = gst_controller::InterpolationControlSource::new();
         control.set_mode(gst_controller::InterpolationMode::Linear);
@@ -151,7 +165,9 @@ fn truncation_class_and_seed_follow_curves_too() {
     source.pipeline.set_state(gst::State::Playing).unwrap();
     let shown: Vec<_> = (0..11).map(|_| numbers(&source.pull())).collect();
     assert!(shown[0].iter().all(|v| v.abs() < 0.01), "{:?}", shown[0]);
-    let grows = |i: usize| shown[10][i].abs() < 0.1 || shown[10][i].abs() > 1.2 || (shown[5][i] / shown[10][i] - 0.5).abs() < 0.08;
+    let grows = |i: usize| {
+        shown[10][i].abs() < 0.1 || shown[10][i].abs() > 1.2 || (shown[5][i] / shown[10][i] - 0.5).abs() < 0.08
+    };
     assert!((0..4).all(grows), "{shown:?}");
     assert_eq!(source.element.property::<u64>("seed"), 3);
 }

@@ -1,7 +1,7 @@
 //! Users' generators give the pictures that their authors' code gives: tests/reference/generators.py made the networks, the
 //! latents and the pictures. The weights of the MNIST GAN are real ones, of ../shared/data, and not in the repository.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::*;
 use crate::scripted;
@@ -55,7 +55,8 @@ fn a_dcgan_a_vae_and_an_autoencoder_give_the_pictures_of_their_own_code() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("autoencoder.pt");
     std::fs::copy(common::root().join("tests/reference/models/autoencoder.pt"), &path).unwrap();
-    std::fs::write(path.with_extension("toml"), "task = 'generate'\n[config]\nlatent = [8, 16, 16]\nrange = 'unit'\n").unwrap();
+    std::fs::write(path.with_extension("toml"), "task = 'generate'\n[config]\nlatent = [8, 16, 16]\nrange = 'unit'\n")
+        .unwrap();
     compare(&path, &reference("autoencoder"));
 }
 
