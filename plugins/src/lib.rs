@@ -24,6 +24,9 @@ mod torchtrack;
 mod typefind;
 mod video;
 
+/// The model that `torchsrc` runs when none is named.
+pub use torchsrc::DEFAULT_MODEL as DEFAULT_GENERATOR;
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchdetect::register(plugin)?;
     torchtrack::register(plugin)?;

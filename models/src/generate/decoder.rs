@@ -84,6 +84,8 @@ pub struct Decoder {
 const SIDES: [i64; 7] = [1, 2, 4, 7, 8, 16, 32];
 /// Lengths of latents that are usual, for networks that do not show their weights.
 const LENGTHS: [i64; 17] = [2, 8, 10, 16, 20, 32, 50, 62, 64, 96, 100, 110, 120, 128, 200, 256, 512];
+/// Sizes of pictures that encoders and classifiers take.
+const PICTURES: [[i64; 3]; 4] = [[1, 28, 28], [1, 32, 32], [3, 32, 32], [3, 64, 64]];
 /// A picture is not smaller than this a side, of numbers in a row not smaller than the second.
 const SIDE_MIN: i64 = 8;
 const FLAT_SIDE_MIN: i64 = 16;
@@ -92,7 +94,7 @@ const SIDE_USUAL: i64 = 24;
 /// A latent or a picture beyond this is a mistake.
 const COUNT_MAX: i64 = 1 << 26;
 /// Random latents on which the range is seen.
-const PICTURES: u64 = 8;
+const LATENTS: u64 = 8;
 
 impl Decoder {
     /// Makes a picture `(1, C, height, width)` of 0 to 1 out of what the network gave, on the device where that is; larger and
@@ -285,6 +287,8 @@ impl Trial<'_> {
         for length in LENGTHS {
             [vec![length], vec![length, 1, 1]].into_iter().for_each(&mut add);
         }
+        // What takes one of these is no decoder; but then that can be said.
+        PICTURES.map(|size| size.to_vec()).into_iter().for_each(&mut add);
         Ok(list)
     }
 
@@ -311,7 +315,7 @@ impl Trial<'_> {
     /// Whether black is 0 or -1 and white 1 or 255.
     fn range(&self, latent: Shape) -> Result<std::result::Result<Range, String>, TchError> {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for number in 0..PICTURES {
+        for number in 0..LATENTS {
             let mut numbers = vec![0.0; latent.count() as usize];
             Random::new(0, Stream::Frame(number)).normal(&mut numbers);
             self.config.distribution.shape(&mut numbers);

@@ -19,7 +19,7 @@ const BAND: (f64, f64) = (0.1, 0.3);
 const SEED: u64 = 0x6773_742d_746f_7263;
 /// In levels of 8 bits: where nothing moves, the share of the local deviation that comes on top, and the most in all.
 const FLOOR: f32 = 1.2;
-const SHARE: f32 = 0.12;
+const SHARE: f32 = 0.1;
 const CEILING: f32 = 4.0;
 /// What is local reaches so many pixels to each side.
 const REACH: usize = 2;
@@ -59,18 +59,24 @@ pub fn mark(picture: &mut [f32], width: usize, height: usize) {
         return;
     }
     let channels = picture.len() / count;
-    let mean = |at: usize| (0..channels).map(|c| picture[c * count + at]).sum::<f32>() / channels as f32;
-    let luma: Vec<f32> = (0..count).map(mean).collect();
+    let mut luma = vec![0.0f32; count];
+    for plane in picture.chunks_exact(count) {
+        luma.iter_mut().zip(plane).for_each(|(sum, v)| *sum += v);
+    }
+    luma.iter_mut().for_each(|sum| *sum /= channels as f32);
     let squares: Vec<f32> = luma.iter().map(|v| v * v).collect();
     let (mut means, mut energies) = (Boxes::new(&luma, width, height), Boxes::new(&squares, width, height));
     let pattern = pattern();
     let mut offsets = vec![0.0; width];
     for y in 0..height {
-        let (mean, energy) = (means.row(y), energies.row(y));
+        let (means, energies) = (means.row(y), energies.row(y));
         let tile = &pattern[y % TILE * TILE..][..TILE];
-        for ((offset, (mean, energy)), p) in offsets.iter_mut().zip(mean.iter().zip(energy)).zip(tile.iter().cycle()) {
-            let deviation = (energy - mean * mean).max(0.0).sqrt();
-            *offset = p * (FLOOR / 255.0 + SHARE * deviation).min(CEILING / 255.0);
+        let local = means.chunks(TILE).zip(energies.chunks(TILE));
+        for (offsets, (means, energies)) in offsets.chunks_mut(TILE).zip(local) {
+            for (((offset, mean), energy), p) in offsets.iter_mut().zip(means).zip(energies).zip(tile) {
+                let deviation = (energy - mean * mean).max(0.0).sqrt();
+                *offset = p * (FLOOR / 255.0 + SHARE * deviation).min(CEILING / 255.0);
+            }
         }
         for plane in picture.chunks_exact_mut(count) {
             plane[y * width..][..width].iter_mut().zip(&offsets).for_each(|(v, offset)| *v += offset);
@@ -105,10 +111,21 @@ impl<'a> Boxes<'a> {
             }
             self.rows = rows.clone();
         }
-        let share = 1.0 / rows.len() as f32;
-        for (x, mean) in self.means.iter_mut().enumerate() {
+        const SIDE: usize = 2 * REACH + 1;
+        let share = 1.0 / (rows.len() * SIDE) as f32;
+        // All but the first and last few, whose squares reach over the border; summed so that compilers see vectors.
+        let inner = (self.width + 1).saturating_sub(SIDE);
+        if inner > 0 {
+            let means = &mut self.means[REACH..][..inner];
+            means.fill(0.0);
+            for shift in 0..SIDE {
+                means.iter_mut().zip(&self.columns[shift..]).for_each(|(mean, column)| *mean += column * share);
+            }
+        }
+        let near = REACH.min(self.width);
+        for x in (0..near).chain(self.width.saturating_sub(REACH).max(near)..self.width) {
             let columns = &self.columns[x.saturating_sub(REACH)..(x + REACH + 1).min(self.width)];
-            *mean = columns.iter().sum::<f32>() * share / columns.len() as f32;
+            self.means[x] = columns.iter().sum::<f32>() / (rows.len() * columns.len()) as f32;
         }
         &self.means
     }
@@ -176,6 +193,12 @@ impl Detector {
             }
         }
         self.frames += 1;
+    }
+
+    /// As if the other's frames had been added here.
+    pub fn join(&mut self, other: &Detector) {
+        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, other)| *sum += other);
+        self.frames += other.frames;
     }
 
     pub fn finding(&self) -> Finding {

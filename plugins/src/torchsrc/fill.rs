@@ -58,7 +58,7 @@ impl TorchSrc {
         if self.restart.swap(false, Ordering::SeqCst) {
             generator.restart()?;
         }
-        let (Some(format), Some(mut timeline)) = (stream.format.clone(), stream.timeline) else {
+        let (Some(format), Some(mut timeline)) = (stream.format.clone(), *lock(&self.timeline)) else {
             return Err(Failed::Flow(gst::FlowError::NotNegotiated));
         };
         let live = self.obj().is_live();
@@ -76,7 +76,7 @@ impl TorchSrc {
             }
             timeline.advance();
         };
-        stream.timeline = Some(timeline);
+        *lock(&self.timeline) = Some(timeline);
         // What was submitted before is shown before the failure is.
         let Some(queued) = stream.queue.pop_front() else {
             return Err(submitted.err().unwrap_or(Failed::Flow(gst::FlowError::Eos)));

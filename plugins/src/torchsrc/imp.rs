@@ -43,7 +43,6 @@ const RATE: (i32, i32) = (30, 1);
 pub(super) struct Stream {
     /// `None` until caps are known.
     pub format: Option<Format>,
-    pub timeline: Option<Timeline>,
     /// Frames under way, the next one first.
     pub queue: VecDeque<Queued>,
     pub backlog: Backlog,
@@ -81,6 +80,8 @@ pub struct TorchSrc {
     pub(super) running: Mutex<Option<Running>>,
     /// Only the streaming thread makes frames; away while it does.
     pub(super) stream: Mutex<Stream>,
+    /// Which frame is next; `None` until the first seek, which the base class makes at the start.
+    pub(super) timeline: Mutex<Option<Timeline>>,
     pub(super) stats: Mutex<Stats>,
     /// Counts loads, so that of two under way the last asked for wins.
     pub(super) generation: AtomicU64,
@@ -181,6 +182,7 @@ impl BaseSrcImpl for TorchSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.stats) = Stats::default();
         *lock(&self.stream) = Stream::default();
+        *lock(&self.timeline) = None;
         self.unlocked.store(false, Ordering::SeqCst);
         self.load_for_start().map_err(|error| report::message(&error))
     }
@@ -214,10 +216,8 @@ impl BaseSrcImpl for TorchSrc {
             (true, Some(stop)) => stop,
             (false, _) => nanoseconds(time.position()).unwrap_or(start),
         };
+        lock(&self.timeline).get_or_insert(Timeline::new(RATE)).seek((start, stop), position, reverse);
         let mut stream = lock(&self.stream);
-        let mut timeline = stream.timeline.unwrap_or(Timeline::new(RATE));
-        timeline.seek((start, stop), position, reverse);
-        stream.timeline = Some(timeline);
         let dropped = std::mem::take(&mut stream.queue);
         stream.backlog = Backlog::default();
         drop(stream);
@@ -227,7 +227,7 @@ impl BaseSrcImpl for TorchSrc {
     }
 
     fn query(&self, query: &mut gst::QueryRef) -> bool {
-        let timeline = lock(&self.stream).timeline;
+        let timeline = *lock(&self.timeline);
         match query.view_mut() {
             gst::QueryViewMut::Latency(latency) if self.obj().is_live() => {
                 // A frame is made while the one before is shown.
@@ -272,14 +272,16 @@ impl BaseSrcImpl for TorchSrc {
         self.obj().set_blocksize(info.size() as u32);
         let rate = (info.fps().numer(), info.fps().denom());
         let mut stream = lock(&self.stream);
-        let mut timeline = stream.timeline.unwrap_or(Timeline::new(rate));
         // What is under way has the size of before.
         let dropped = std::mem::take(&mut stream.queue);
-        timeline.rewind(dropped.len());
-        timeline.set_rate(rate);
-        stream.timeline = Some(timeline);
         stream.format = Some(Format { info, frame });
         drop(stream);
+        {
+            let mut timeline = lock(&self.timeline);
+            let timeline = timeline.get_or_insert(Timeline::new(rate));
+            timeline.rewind(dropped.len());
+            timeline.set_rate(rate);
+        }
         drop(dropped);
         Ok(())
     }

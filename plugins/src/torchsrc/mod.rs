@@ -29,6 +29,8 @@ mod load;
 mod settings;
 mod timeline;
 
+pub use settings::DEFAULT_MODEL;
+
 glib::wrapper! {
     pub struct TorchSrc(ObjectSubclass<imp::TorchSrc>) @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
 }
