@@ -32,6 +32,7 @@
 
 pub mod augment;
 mod autoencoder;
+pub mod discriminator;
 pub mod gan;
 mod layers;
 pub mod sequence;
