@@ -182,7 +182,7 @@ impl Traced {
         if precision != Precision::Fp32 {
             store.set_kind(precision.kind());
         }
-        let input = Tensor::f_zeros(shape, (precision.kind(), Device::Cpu)).map_err(|e| e.to_string())?;
+        let input = Tensor::f_zeros(shape.dims(), (precision.kind(), Device::Cpu)).map_err(|e| e.to_string())?;
         gst_torch_runtime::trace(&input, |input| forward(input))
     }
 }

@@ -112,7 +112,7 @@ pub struct ModelInfo {
     /// Whether the exporter says that suppression is inside the network.
     pub end_to_end: Option<bool>,
     pub stride: Option<usize>,
-    /// The card's `[config]`, for built-in networks.
+    /// The card's `[config]`.
     pub config: toml::Table,
 }
 

@@ -32,14 +32,23 @@
 
 pub mod augment;
 mod autoencoder;
+pub mod decoder;
 pub mod discriminator;
 pub mod gan;
+pub mod generator;
+pub mod latents;
 mod layers;
+pub mod path;
+pub mod provenance;
+pub mod random;
+mod sequel;
 pub mod sequence;
+pub mod snapshots;
 #[cfg(test)]
 mod tests;
 pub mod vae;
 pub mod vqvae;
+pub mod watermark;
 
 use std::path::Path;
 

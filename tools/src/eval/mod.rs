@@ -6,6 +6,7 @@ mod generate;
 mod interpolate;
 pub mod restore;
 mod track;
+mod watermark;
 
 use clap::Subcommand;
 
@@ -29,6 +30,8 @@ enum Task {
     Restore(restore::Args),
     /// MOTA and IDF1 of the tracker on detections with ground truth.
     Track(track::Args),
+    /// How often the watermark of torchsrc is missed, and found where there is none.
+    Watermark(watermark::Args),
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -39,5 +42,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Task::Interpolate(args) => interpolate::run(args),
         Task::Restore(args) => restore::run(args),
         Task::Track(args) => track::run(args),
+        Task::Watermark(args) => watermark::run(args),
     }
 }

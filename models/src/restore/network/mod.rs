@@ -163,7 +163,7 @@ mod tests {
             let table = toml::Table::try_from(config).unwrap();
             let network = crate::builtin::networks("restore", &table, std::fs::read(&file).unwrap()).unwrap();
             let shape = [1, config.inputs(), 16, 20];
-            let archive = network.torchscript(shape, gst_torch_runtime::Precision::Fp32).unwrap();
+            let archive = network.torchscript(shape.into(), gst_torch_runtime::Precision::Fp32).unwrap();
             let module = tch::CModule::load_data(&mut &archive[..]).unwrap();
             let x = Tensor::rand(shape, (Kind::Float, Device::Cpu));
             let traced = match module.forward_is(&[tch::IValue::Tensor(x.copy())]).unwrap() {
