@@ -10,7 +10,7 @@
 //! channels mean is in [`super::maps`].
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, TchError, Tensor, nn};
+use tch::{TchError, Tensor, nn};
 
 use super::calibrate::Scaling;
 use super::maps::STRIDES;
@@ -47,6 +47,11 @@ impl Config {
 
     fn default_neck() -> i64 {
         64
+    }
+
+    /// Channels of what [`DetectNet::seen`] gives.
+    pub fn seen(&self) -> Vec<i64> {
+        [self.stem[1]].into_iter().chain(self.stages).collect()
     }
 
     /// What a forward pass of one `width` x `height` picture multiplies and adds (convolutions only; everything else is
@@ -163,7 +168,7 @@ impl DetectNet {
     /// # Errors
     /// When `x` is not `(N, 3, H, W)` floating point on the device of the weights.
     pub fn forward_t(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>, TchError> {
-        let mut levels = self.levels(x, train)?;
+        let mut levels = self.backbone(x, train)?.split_off(1);
         levels[2] = self.context.forward_t(&levels[2], train)?;
 
         let mut features = Vec::with_capacity(levels.len());
@@ -178,25 +183,23 @@ impl DetectNet {
         features.iter().enumerate().map(|(level, feature)| self.head.forward_t(feature, level, train)).collect()
     }
 
-    /// The maps of the backbone at 1/8, 1/16 and 1/32.
-    fn levels(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>, TchError> {
-        let mut x = self.stem[0].forward_t(x, train)?.f_relu()?;
-        x = self.stem[1].forward_t(&x, train)?.f_relu()?;
-        let mut levels = Vec::with_capacity(STRIDES.len());
-        for stage in &self.stages {
-            x = stage.forward_t(&x, train)?;
-            levels.push(x.shallow_clone());
+    /// The maps of the backbone at 1/4, 1/8, 1/16 and 1/32.
+    fn backbone(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>, TchError> {
+        let x = self.stem[0].forward_t(x, train)?.f_relu()?;
+        let mut maps = vec![self.stem[1].forward_t(&x, train)?.f_relu()?];
+        for (index, stage) in self.stages.iter().enumerate() {
+            maps.push(stage.forward_t(&maps[index], train)?);
         }
-        Ok(levels)
+        Ok(maps)
     }
 
-    /// What each picture shows, as one vector: the means over its places of all maps of the backbone, in fp32.
+    /// What is seen on the way to the raw maps: at 1/4, 1/8, 1/16 and 1/32, as many channels as [`Config::seen`] says; for those
+    /// who compare pictures by it.
     ///
     /// # Errors
     /// When `x` is not `(N, 3, H, W)` floating point on the device of the weights.
-    pub fn features(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let means = self.levels(x, false)?.into_iter().map(|map| map.f_mean_dim(&[2i64, 3][..], false, Kind::Float));
-        Tensor::f_cat(&means.collect::<Result<Vec<_>, _>>()?, 1)
+    pub fn seen(&self, x: &Tensor) -> Result<Vec<Tensor>, TchError> {
+        self.backbone(x, false)
     }
 }
 

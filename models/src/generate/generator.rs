@@ -20,7 +20,7 @@ use super::provenance::Provenance;
 use super::sequel::Sequel;
 use super::sequence::{self, Player};
 use super::vqvae::Codebook;
-use super::{Config, TASK, watermark};
+use super::{Config, TASK, beside, watermark};
 use crate::builtin;
 use crate::data::picture::Picture;
 
@@ -252,14 +252,6 @@ impl Made {
     pub fn write(&self, planes: &mut PlanesMut) -> Result<()> {
         Ok(write_tensor(&self.picture, planes)?)
     }
-}
-
-/// The model of pictures that a sequence model names: a built-in one, or a card from the folder of its own card.
-fn beside(card: &str, pictures: &str) -> String {
-    if builtin::MODELS.iter().any(|model| model.name == pictures) {
-        return pictures.to_owned();
-    }
-    Path::new(card).parent().unwrap_or(Path::new("")).join(pictures).display().to_string()
 }
 
 fn sequel(

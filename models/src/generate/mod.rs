@@ -33,6 +33,7 @@
 pub mod augment;
 mod autoencoder;
 pub mod decoder;
+pub mod discriminator;
 pub mod gan;
 pub mod generator;
 pub mod latents;

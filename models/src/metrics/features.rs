@@ -17,6 +17,7 @@ const CHUNK: i64 = 16;
 /// A detector that only looks.
 pub struct Features {
     net: DetectNet,
+    channels: Vec<i64>,
 }
 
 impl Features {
@@ -34,7 +35,24 @@ impl Features {
         let net = DetectNet::new(&store.root(), &config).map_err(|e| e.to_string())?;
         builtin::load_weights(&mut store, &builtin::weights(name)?, |_| false)?;
         store.freeze();
-        Ok(Features { net })
+        Ok(Features { net, channels: config.seen() })
+    }
+
+    /// Of each of the [`Features::maps`].
+    pub fn channels(&self) -> Vec<i64> {
+        self.channels.clone()
+    }
+
+    /// What it sees, fine to coarse, of pictures `(N, 1 or 3, H, W)` of 0 to 1; computed in `kind`. Gradients pass to the
+    /// pictures.
+    ///
+    /// # Errors
+    /// When the pictures are of another shape.
+    pub fn maps(&self, pictures: &Tensor, kind: Kind) -> Result<Vec<Tensor>, TchError> {
+        let (count, _, height, width) = pictures.size4()?;
+        let factor = (LEAST / height.min(width).max(1) as f64).ceil().max(1.0) as i64;
+        let rgb = pictures.f_expand([count, 3, height, width], false)?.f_to_kind(kind)?;
+        self.net.seen(&rgb.f_upsample_bilinear2d([height * factor, width * factor], false, None, None)?)
     }
 
     /// A vector a picture, `(N, D)`, of pictures `(N, 1 or 3, H, W)` of 0 to 1.
@@ -43,12 +61,11 @@ impl Features {
     /// When the pictures are of another shape.
     pub fn of(&self, pictures: &Tensor) -> Result<Tensor, TchError> {
         let _guard = tch::no_grad_guard();
-        let (_, _, height, width) = pictures.size4()?;
-        let factor = (LEAST / height.min(width).max(1) as f64).ceil().max(1.0) as i64;
         let of = |chunk: Tensor| {
-            let rgb = chunk.f_expand([chunk.size()[0], 3, height, width], false)?.f_to_kind(Kind::Float)?;
-            let large = rgb.f_upsample_bilinear2d([height * factor, width * factor], false, None, None)?;
-            self.net.features(&large)
+            // The finest maps tell of edges only.
+            let maps = self.maps(&chunk, Kind::Float)?.into_iter().skip(1);
+            let means = maps.map(|map| map.f_mean_dim(&[2i64, 3][..], false, Kind::Float));
+            Tensor::f_cat(&means.collect::<Result<Vec<_>, _>>()?, 1)
         };
         Tensor::f_cat(&pictures.f_split(CHUNK, 0)?.into_iter().map(of).collect::<Result<Vec<_>, _>>()?, 0)
     }

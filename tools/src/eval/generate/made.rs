@@ -8,7 +8,7 @@ use gst_torch_models::generate::gan;
 use gst_torch_models::generate::sequence::Player;
 use gst_torch_models::generate::vqvae::{Codebook, perplexity};
 use gst_torch_models::generate::{Config, beside};
-use gst_torch_runtime::{Batching, DeviceSpec, Engine, ModelFile, PrecisionSpec};
+use gst_torch_runtime::{Batching, DeviceSpec, Engine, EngineSpec, ModelFile, PrecisionSpec, Sample};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tch::{Kind, Tensor};

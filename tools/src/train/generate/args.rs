@@ -58,8 +58,11 @@ pub struct Args {
     /// Show pictures turned over, too: mirrored, or any way round
     #[arg(long, value_enum, default_value_t = Flip::None)]
     pub flip: Flip,
+    /// The detector through whose eyes a gan's discriminator looks, beside the pixels: a built-in name, a card, or none
+    #[arg(long, default_value = "person", value_name = "MODEL")]
+    pub features: String,
     /// Weight of the gradient penalty of a gan's discriminator, R1
-    #[arg(long, default_value_t = 0.5, value_name = "WEIGHT")]
+    #[arg(long, default_value_t = 0.05, value_name = "WEIGHT")]
     pub r1: f64,
     /// Weight of the divergence of a vae's latents: more makes random pictures better, and reconstructions worse
     #[arg(long, default_value_t = 1.0, value_name = "WEIGHT")]
@@ -74,7 +77,7 @@ pub struct Args {
     /// What the network computes in; weights and their changes stay fp32
     #[arg(long, value_enum, default_value_t = Precision::Bf16)]
     pub precision: Precision,
-    /// Learning rate at its highest [default: 3e-4 of a gan, 1e-3 of others]
+    /// Learning rate at its highest [default: 2e-4 of a gan, 1e-3 of others]
     #[arg(long)]
     pub rate: Option<f64>,
     #[arg(long, default_value_t = 1)]

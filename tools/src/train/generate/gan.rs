@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::generate::augment::Augmentation;
-use gst_torch_models::generate::gan::{self, Config, Discriminator, Generator};
+use gst_torch_models::generate::discriminator::{self, Discriminator};
+use gst_torch_models::generate::gan::{self, Config, Generator};
+use gst_torch_models::metrics::features::Features;
 use gst_torch_models::restore::degrade::normal;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::Rng;
@@ -21,6 +23,8 @@ use super::{Args, card, dice, plan, read, sheet};
 
 /// The mean of gradients keeps half of itself: both networks chase a moving target (Radford et al. 2016).
 const MOMENTUM: f64 = 0.5;
+/// How much faster the discriminator learns, so that the generator does not outrun it (Heusel et al. 2017).
+const LEAD: f64 = 2.0;
 /// The gradient penalty is computed, with as much more weight, every so many steps (Karras et al. 2020).
 const LAZY: u64 = 16;
 /// Pictures of a sample sheet, and in a row of it; below them a row of real ones.
@@ -35,8 +39,9 @@ pub fn run(args: &Args) -> Result<()> {
     config.channels = args.channels.unwrap_or(config.channels);
     let config = config.checked().map_err(|e| anyhow!(e))?;
     let [data, _] = read(args, config.size)?;
-    let plan = plan(args, &format!("{config:?}"), args.rate.unwrap_or(3e-4));
-    let mut rivals = Rivals::new(&config, plan)?;
+    let plan = plan(args, &format!("{config:?} seen by {}", args.features), args.rate.unwrap_or(2e-4));
+    let sight = (args.features != "none").then(|| Features::open(&args.features)).transpose();
+    let mut rivals = Rivals::new(&config, plan, sight.map_err(|e| anyhow!("--features: {e}"))?)?;
     println!("{:.0} MMAC a picture", config.macs() as f64 / 1e6);
     if args.resume {
         rivals.resume(&args.out)?;
@@ -104,12 +109,12 @@ struct Rivals {
 }
 
 impl Rivals {
-    fn new(config: &Config, plan: Plan) -> Result<Self> {
+    fn new(config: &Config, plan: Plan, sight: Option<Features>) -> Result<Self> {
         let store = nn::VarStore::new(Device::Cpu);
         let critic_store = nn::VarStore::new(Device::Cpu);
         let mut average_store = nn::VarStore::new(Device::Cpu);
         let generator = Generator::new(&store.root(), config)?;
-        let critic = Discriminator::new(&critic_store.root(), config)?;
+        let critic = Discriminator::new(&critic_store.root(), config, sight)?;
         let average = Generator::new(&average_store.root(), config)?;
         average_store.copy(&store)?;
         average_store.freeze();
@@ -204,32 +209,33 @@ impl Rivals {
         let latents =
             self.with_classes(&latents(&mut rng, count, self.config.latent)?, classes.as_ref())?.f_to_kind(kind)?;
 
-        let made = tch::no_grad(|| self.generator.forward(&latents, true))?;
+        // What is made serves both: the discriminator sees it as it is, the generator learns from it afterwards.
+        let made = self.generator.forward(&latents, true)?;
         let changes = Augmentation::random(&mut rng, count);
         let scores = self.critic.forward(&changes.apply(&real)?, classes.as_ref(), kind)?;
         let changes = Augmentation::random(&mut rng, count);
-        let made_scores = self.critic.forward(&changes.apply(&made)?, classes.as_ref(), kind)?;
-        let mut loss = gan::critic_loss(&scores, &made_scores)?;
+        let made_scores = self.critic.forward(&changes.apply(&made.f_detach()?)?, classes.as_ref(), kind)?;
+        let mut loss = discriminator::critic_loss(&scores, &made_scores)?;
         losses.critic += number(&loss)?;
-        losses.real += number(&scores.f_mean(Kind::Float)?)?;
-        losses.made += number(&made_scores.f_mean(Kind::Float)?)?;
+        losses.real -= number(&discriminator::generator_loss(&scores)?)?;
+        losses.made -= number(&discriminator::generator_loss(&made_scores)?)?;
         if self.progress.step.is_multiple_of(LAZY) && args.r1 > 0.0 {
             let real = real.f_detach()?.set_requires_grad(true);
             let changed = Augmentation::random(&mut rng, count).apply(&real)?;
-            let scores = self.critic.forward(&changed, classes.as_ref(), Kind::Float)?;
-            let penalty = gan::gradient_penalty(&scores, &real)?;
+            let scores = self.critic.by_pixels(&changed, classes.as_ref(), Kind::Float)?;
+            let penalty = discriminator::gradient_penalty(&scores, &real)?;
             losses.penalty += number(&penalty)?;
             loss = loss.f_add(&penalty.f_mul_scalar(0.5 * args.r1 * LAZY as f64)?)?;
         }
         loss.f_backward()?;
-        self.critic_optimiser.step(self.plan.rate, f64::INFINITY)?;
+        self.critic_optimiser.step(self.plan.rate * LEAD, f64::INFINITY)?;
 
         for (_, variable) in &self.critic_variables {
             let _ = variable.set_requires_grad(false);
         }
-        let made = self.generator.forward(&latents, true)?;
         let changes = Augmentation::random(&mut rng, count);
-        let loss = gan::generator_loss(&self.critic.forward(&changes.apply(&made)?, classes.as_ref(), kind)?)?;
+        let loss =
+            discriminator::generator_loss(&self.critic.forward(&changes.apply(&made)?, classes.as_ref(), kind)?)?;
         losses.generator += number(&loss)?;
         loss.f_backward()?;
         for (_, variable) in &self.critic_variables {

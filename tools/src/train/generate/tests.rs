@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 
 use clap::Parser;
@@ -48,6 +49,14 @@ fn config(card: &Path) -> Config {
     Config::of(&file.info).unwrap().unwrap()
 }
 
+/// The largest difference of two files of weights.
+fn apart(a: &Path, b: &Path) -> f64 {
+    let read = |path: &Path| tch::Tensor::read_safetensors(path).unwrap().into_iter().collect::<HashMap<_, _>>();
+    let (a, b) = (read(a), read(b));
+    assert_eq!(a.len(), b.len());
+    a.iter().map(|(name, tensor)| (tensor - &b[name]).abs().max().double_value(&[])).fold(0.0, f64::max)
+}
+
 fn sheets(out: &Path) -> usize {
     std::fs::read_dir(out.join("samples")).unwrap().count()
 }
@@ -61,7 +70,8 @@ fn a_gan_with_classes_is_trained_resumed_and_opened() {
     let data = format!("--data {video},class=early,frames=1-10 --data {video},class=late,frames=11-20");
     let line = format!("--network gan {data} --labels early,late --size 32x32 --latent 8 --out {to} {QUICK}");
     train(&format!("{line} --steps 2")).unwrap();
-    let (card, early) = (out.join("gan.toml"), std::fs::read(out.join("gan.safetensors")).unwrap());
+    let (card, early) = (out.join("gan.toml"), folder.path().join("early.safetensors"));
+    std::fs::copy(out.join("gan.safetensors"), &early).unwrap();
     assert!(matches!(config(&card), Config::Gan(gan) if gan.classes == 2 && gan.size == [32, 32]));
     assert_eq!(builtin::open(card.to_str().unwrap()).unwrap().info.labels.value, ["early", "late"]);
     train(&format!("{line} --steps 4 --resume")).unwrap();
@@ -71,9 +81,8 @@ fn a_gan_with_classes_is_trained_resumed_and_opened() {
     let whole = folder.path().join("whole");
     train(&line.replace(&to.to_string(), &whole.display().to_string()).replace("--every 2", "--every 4 --steps 4"))
         .unwrap();
-    let late = std::fs::read(out.join("gan.safetensors")).unwrap();
-    assert_ne!(early, late);
-    assert_eq!(std::fs::read(whole.join("gan.safetensors")).unwrap(), late);
+    assert!(apart(&early, &out.join("gan.safetensors")) > 1e-4);
+    assert!(apart(&whole.join("gan.safetensors"), &out.join("gan.safetensors")) < 1e-5);
 }
 
 #[test]
@@ -121,7 +130,6 @@ fn what_cannot_be_trained_says_why() {
         ("--network vae --labels a", "--labels are for"),
         ("--network vqvae --cell 7", "cell is 7"),
         ("--network sequence --pictures person", "person is no vqvae"),
-        ("--network vqvae --size 64x48 --data /nowhere.avi", "--data"),
     ] {
         let error = format!("{:#}", train(&format!("{line} {more}")).map(|()| "trained").unwrap_err());
         assert!(error.contains(expected), "{more}: {error}");
