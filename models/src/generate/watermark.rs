@@ -23,7 +23,7 @@ const SHARE: f32 = 0.1;
 const CEILING: f32 = 4.0;
 /// A frame of fewer pixels has fewer to find it in, and so carries it stronger, up to so many times.
 const PIXELS: f32 = 64.0 * 64.0;
-const STRONGEST: f32 = 3.5;
+const STRONGEST: f32 = 4.5;
 /// What is local reaches so many pixels to each side.
 const REACH: usize = 2;
 
@@ -69,7 +69,7 @@ pub fn mark(picture: &mut [f32], width: usize, height: usize) {
     luma.iter_mut().for_each(|sum| *sum /= channels as f32);
     let squares: Vec<f32> = luma.iter().map(|v| v * v).collect();
     let (mut means, mut energies) = (Boxes::new(&luma, width, height), Boxes::new(&squares, width, height));
-    let strength = (PIXELS / count as f32).powf(0.75).clamp(1.0, STRONGEST);
+    let strength = (PIXELS / count as f32).powf(0.9).clamp(1.0, STRONGEST);
     let [floor, share, ceiling] = [FLOOR / 255.0, SHARE, CEILING / 255.0].map(|value| value * strength);
     let pattern = pattern();
     let mut offsets = vec![0.0; width];

@@ -39,8 +39,7 @@ fn main() -> anyhow::Result<()> {
     let (width, height) = args.size.split_once('x').context("--size is to be WIDTHxHEIGHT")?;
     let line = format!(
         "torchsrc name=source mode=fixed num-buffers={FRAMES} ! video/x-raw,width={width},height={height},framerate=30/1 \
-         ! tee name=frames ! queue ! videoconvert ! x264enc quantizer=18 pass=quant ! mp4mux ! filesink name=file \
-         frames. ! queue ! appsink name=look sync=false max-buffers=200"
+         ! videoconvert ! x264enc quantizer=18 pass=quant ! mp4mux ! filesink name=file"
     );
     let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
     let by_name = |name: &str| pipeline.by_name(name).with_context(|| format!("no element {name}"));
@@ -54,16 +53,8 @@ fn main() -> anyhow::Result<()> {
     }
 
     pipeline.set_state(gst::State::Playing)?;
-    let look = by_name("look")?.downcast::<gst_app::AppSink>().map_err(|_| anyhow!("no appsink"))?;
-    let mut played = Vec::new();
-    while let Ok(sample) = look.pull_sample() {
-        let map = sample.buffer().context("a sample without a buffer")?.map_readable()?;
-        played.push(map.to_vec());
-    }
     end(&pipeline)?;
-    ensure!(played.len() == FRAMES as usize, "{} frames came, not {FRAMES}", played.len());
-    let still = played.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    println!("{}: {FRAMES} frames, {still} of them the same as the one before", args.out.display());
+    println!("written    {}", args.out.display());
     Ok(())
 }
 
