@@ -42,17 +42,25 @@ fn live_frames_leave_at_their_times() {
     let folder = tempfile::tempdir().unwrap();
     let path = scripted::mixture(folder.path(), "mixture.pt");
     let caps = "video/x-raw,width=64,height=48,framerate=50/1";
-    // Beside a source that computes next to nothing, on a machine that may be busy.
-    let plain = std::thread::spawn(move || departures("videotestsrc", caps, 80));
-    let left = departures(&format!("torchsrc {} late-policy=block", model(&path)), caps, 80);
-    let plain = plain.join().unwrap();
-    // What the start took is added to all timestamps, as the base class does for every live source.
-    let first = left[0].1;
-    for (number, (at, pts)) in left.iter().enumerate() {
-        assert!((pts - first - 20.0 * number as f64).abs() < 0.01, "frame {number}: nothing is left out");
-        assert!(*at > pts - 1.0, "frame {number} leaves at {at}, before its time {pts}");
+    let mut seen = Vec::new();
+    // Other tests share the machine, and the workers that networks run on: one quiet second in ten is enough.
+    for _ in 0..10 {
+        // Beside a source that computes next to nothing.
+        let plain = std::thread::spawn(move || departures("videotestsrc", caps, 60));
+        let left = departures(&format!("torchsrc {} late-policy=block", model(&path)), caps, 60);
+        let plain = plain.join().unwrap();
+        // What the start took is added to all timestamps, as the base class does for every live source.
+        let first = left[0].1;
+        for (number, (at, pts)) in left.iter().enumerate() {
+            assert!((pts - first - 20.0 * number as f64).abs() < 0.01, "frame {number}: nothing is left out");
+            assert!(*at > pts - 1.0, "frame {number} leaves at {at}, before its time {pts}");
+        }
+        seen.push((lateness(&left), lateness(&plain)));
+        if lateness(&left) < 3.0 * lateness(&plain) + 2.0 {
+            return;
+        }
     }
-    assert!(lateness(&left) < 3.0 * lateness(&plain) + 20.0, "{} and {} ms", lateness(&left), lateness(&plain));
+    panic!("frames are late, compared with another source: {seen:?} ms");
 }
 
 #[test]
