@@ -115,10 +115,13 @@ fn measure(question: &Question) -> Result<Choice> {
 }
 
 /// The first plan of a fixed order that runs, within the error bound and twice with the same result: 16 bits before 32 where
-/// the bound admits them, oneDNN's graphs before plain ones. Times are noted, and decide nothing.
+/// the device computes in them and the bound admits them, oneDNN's graphs before plain ones. Times are noted, and decide
+/// nothing.
 fn first_allowed(question: &Question) -> Result<Choice> {
     let mut precisions = question.precision.candidates(question.device)?;
-    precisions.reverse();
+    if question.device.computes_in_16_bits() {
+        precisions.reverse();
+    }
     let executor = Executor::of(question.device);
     let reference = reference(question, &executor)?;
     let mut tried = Vec::new();

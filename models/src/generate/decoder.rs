@@ -80,6 +80,14 @@ pub struct Decoder {
     pub distribution: Distribution,
 }
 
+/// What a user knows of a decoder; it goes before what is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Hints {
+    pub range: Option<Range>,
+    /// How many numbers a latent has, perhaps: as many as were said.
+    pub count: Option<usize>,
+}
+
 /// Sides of latents that have some.
 const SIDES: [i64; 7] = [1, 2, 4, 7, 8, 16, 32];
 /// Lengths of latents that are usual, for networks that do not show their weights.
@@ -130,15 +138,15 @@ impl Decoder {
         })
     }
 
-    /// Of any model that makes pictures: from the card of one of ours, else found out by trying. `range` goes before what a
-    /// card says.
+    /// Of any model that makes pictures: from the card of one of ours, else found out by trying.
     ///
     /// # Errors
     /// When the model makes no pictures; the message says what was found instead, and what was expected.
-    pub fn of(model: &Model, range: Option<Range>) -> Result<Decoder> {
+    pub fn of(model: &Model, hints: Hints) -> Result<Decoder> {
+        let range = hints.range;
         let mismatch = |reason: String| Error::Mismatch { model: model.info().name.clone(), reason };
         let Some(config) = super::Config::of(model.info()) else {
-            return Self::recognise(model, range);
+            return Self::recognise(model, hints);
         };
         let config = config.map_err(mismatch)?;
         let Some([channels, height, width]) = config.picture() else {
@@ -154,11 +162,11 @@ impl Decoder {
         })
     }
 
-    /// Tries the network. `range` goes before what the card says.
+    /// Tries the network.
     ///
     /// # Errors
     /// When it makes no picture; the message says what it was given, what it gave, and what was expected.
-    fn recognise(model: &Model, range: Option<Range>) -> Result<Decoder> {
+    fn recognise(model: &Model, Hints { range, count }: Hints) -> Result<Decoder> {
         let info = model.info();
         let mismatch = |reason: String| Error::Mismatch { model: info.name.clone(), reason };
         let config: Config = info.config.clone().try_into().map_err(|e: toml::de::Error| {
@@ -174,7 +182,7 @@ impl Decoder {
             let _guard = tch::no_grad_guard();
             let mut module = CModule::load_on_device(&path, Device::Cpu)?;
             module.f_set_eval()?;
-            Trial { module: &module, config: &wanted }.run()
+            Trial { module: &module, config: &wanted, count }.run()
         });
         let found = tried
             .map_err(|reason| Error::Panic { model: name.clone(), reason })?
@@ -221,6 +229,8 @@ struct Found {
 struct Trial<'a> {
     module: &'a CModule,
     config: &'a Config,
+    /// See [`Hints`].
+    count: Option<usize>,
 }
 
 impl Trial<'_> {
@@ -276,7 +286,18 @@ impl Trial<'_> {
             }
         };
         let with_sides = |channels: i64| SIDES.map(|side| vec![channels, side, side]);
-        for (_, weight) in self.module.named_parameters()? {
+        let weights = self.module.named_parameters()?;
+        // Of latents with sides, those that have as many numbers as were said go first.
+        let count = self.count.and_then(|count| i64::try_from(count).ok()).unwrap_or(0);
+        for (_, weight) in &weights {
+            if let [a, b, _, _] = weight.size()[..] {
+                let places = |channels: i64| if count % channels == 0 { count / channels } else { 0 };
+                let sided =
+                    |channels| sides(places(channels)).map(move |[height, width]| vec![channels, height, width]);
+                [a, b].into_iter().flat_map(sided).for_each(&mut add);
+            }
+        }
+        for (_, weight) in &weights {
             match weight.size()[..] {
                 // Of linear layers the inputs; of convolutions too, and transposed ones have them first.
                 [_, inputs] => [vec![inputs], vec![inputs, 1, 1]].into_iter().for_each(&mut add),
@@ -332,6 +353,13 @@ impl Trial<'_> {
         }
         Ok(Ok(range_of(low, high)))
     }
+}
+
+/// Heights and widths with so many places, the squarest first; none is more than twice as long as the other.
+fn sides(places: i64) -> impl Iterator<Item = [i64; 2]> {
+    let root = (places.max(0) as f64).sqrt() as i64;
+    let fits = move |height: &i64| places > 0 && places % height == 0 && places / height <= 2 * height;
+    (1..=root).rev().filter(fits).map(move |height| [height, places / height])
 }
 
 /// What numbers from `low` to `high` mean. Networks that end in a hyperbolic tangent stay within -1 and 1 and come near to -1;
@@ -460,6 +488,13 @@ mod tests {
         ] {
             assert_eq!(range_of(low, high), range, "{low} to {high}");
         }
+    }
+
+    #[test]
+    fn sides_are_found_by_the_number_of_places() {
+        assert_eq!(sides(144).collect::<Vec<_>>(), [[12, 12], [9, 16]]);
+        assert_eq!(sides(1).collect::<Vec<_>>(), [[1, 1]]);
+        assert_eq!([sides(0).count(), sides(-4).count(), sides(7).count()], [0, 0, 0]);
     }
 
     #[test]

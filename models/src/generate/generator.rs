@@ -14,7 +14,7 @@ use gst_torch_runtime::{
 };
 use tch::{Kind, Tensor};
 
-use super::decoder::{Decoder, Range};
+use super::decoder::{Decoder, Hints};
 use super::latents::{Latent, Latents, Mode, Moment, Settings, Space};
 use super::provenance::Provenance;
 use super::sequel::Sequel;
@@ -29,8 +29,8 @@ use crate::data::picture::Picture;
 pub struct Options {
     pub device: DeviceSpec,
     pub precision: PrecisionSpec,
-    /// What black and white are to the network, where it is not what it looks like.
-    pub range: Option<Range>,
+    /// Of a decoder that is not ours.
+    pub hints: Hints,
     /// Files of pictures to begin with.
     pub pictures: Vec<PathBuf>,
 }
@@ -69,7 +69,7 @@ impl Generator {
             Some(Config::Sequence(config)) => load(&beside(name, &config.pictures))?,
             _ => Arc::clone(&model),
         };
-        let decoder = Decoder::of(&maker, options.range)?;
+        let decoder = Decoder::of(&maker, options.hints)?;
         let engine =
             maker.engine_for(EngineSpec { shape: decoder.latent, sample: Sample::Normal, repeatable: true })?;
 

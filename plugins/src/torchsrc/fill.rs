@@ -83,7 +83,11 @@ impl TorchSrc {
         };
         let Queued { frame, watermark, pending, asked } = queued;
         let made = pending.wait(watermark)?;
-        lock(&self.stats).record(asked.elapsed());
+        {
+            let mut stats = lock(&self.stats);
+            stats.frames += 1;
+            stats.record(asked.elapsed());
+        }
         write(&format, &made, buffer).map_err(|error| match error {
             Some(error) => Failed::Torch(error),
             None => {

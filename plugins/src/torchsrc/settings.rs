@@ -2,7 +2,7 @@
 
 use gst::glib;
 use gst::prelude::*;
-use gst_torch_models::generate::decoder::Range;
+use gst_torch_models::generate::decoder::{Hints, Range};
 use gst_torch_models::generate::generator::{Generator, Options};
 use gst_torch_models::generate::latents::{self, COMPONENTS};
 use gst_torch_models::generate::path;
@@ -286,11 +286,14 @@ impl Settings {
         let options = Options {
             device: self.model.device,
             precision: self.model.precision,
-            range: match self.value_range {
-                ValueRange::Auto => None,
-                ValueRange::Unit => Some(Range::Unit),
-                ValueRange::Signed => Some(Range::Signed),
-                ValueRange::Levels => Some(Range::Levels),
+            hints: Hints {
+                range: match self.value_range {
+                    ValueRange::Auto => None,
+                    ValueRange::Unit => Some(Range::Unit),
+                    ValueRange::Signed => Some(Range::Signed),
+                    ValueRange::Levels => Some(Range::Levels),
+                },
+                count: Some(self.latents.latent.len()).filter(|count| *count > 0),
             },
             pictures: [&self.start_picture, &self.end_picture].into_iter().flatten().map(Into::into).collect(),
         };

@@ -7,9 +7,8 @@ use super::*;
 use crate::scripted;
 
 /// When buffers leave a live source, after its start, and their timestamps; in milliseconds.
-fn departures(settings: &str, after: &str, count: usize) -> Vec<(f64, f64)> {
-    let pipeline =
-        launch(&format!("torchsrc name=source is-live=true {settings} ! {after} ! fakesink name=sink sync=false"));
+fn departures(source: &str, after: &str, count: usize) -> Vec<(f64, f64)> {
+    let pipeline = launch(&format!("{source} name=source is-live=true ! {after} ! fakesink name=sink sync=false"));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (notes, whole) = (Arc::clone(&seen), pipeline.clone());
     let pad = pipeline.by_name("source").unwrap().static_pad("src").unwrap();
@@ -22,7 +21,7 @@ fn departures(settings: &str, after: &str, count: usize) -> Vec<(f64, f64)> {
     assert_eq!(pipeline.set_state(gst::State::Paused).unwrap(), gst::StateChangeSuccess::NoPreroll);
     pipeline.set_state(gst::State::Playing).unwrap();
     let start = Instant::now();
-    while seen.lock().unwrap().len() < count && start.elapsed() < Duration::from_secs(30) {
+    while seen.lock().unwrap().len() < count && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
     pipeline.set_state(gst::State::Null).unwrap();
@@ -31,21 +30,29 @@ fn departures(settings: &str, after: &str, count: usize) -> Vec<(f64, f64)> {
     seen
 }
 
+/// How late most frames leave, in milliseconds.
+fn lateness(left: &[(f64, f64)]) -> f64 {
+    let mut late: Vec<f64> = left.iter().skip(5).map(|(at, pts)| at - pts).collect();
+    late.sort_by(f64::total_cmp);
+    late[late.len() / 2]
+}
+
 #[test]
 fn live_frames_leave_at_their_times() {
     let folder = tempfile::tempdir().unwrap();
     let path = scripted::mixture(folder.path(), "mixture.pt");
-    let left = departures(&model(&path), "video/x-raw,framerate=50/1", 60);
+    let caps = "video/x-raw,width=64,height=48,framerate=50/1";
+    // Beside a source that computes next to nothing, on a machine that may be busy.
+    let plain = std::thread::spawn(move || departures("videotestsrc", caps, 80));
+    let left = departures(&format!("torchsrc {} late-policy=block", model(&path)), caps, 80);
+    let plain = plain.join().unwrap();
     // What the start took is added to all timestamps, as the base class does for every live source.
     let first = left[0].1;
     for (number, (at, pts)) in left.iter().enumerate() {
         assert!((pts - first - 20.0 * number as f64).abs() < 0.01, "frame {number}: nothing is left out");
         assert!(*at > pts - 1.0, "frame {number} leaves at {at}, before its time {pts}");
     }
-    // The machine may be busy; but half of all frames are on time.
-    let mut late: Vec<f64> = left.iter().skip(5).map(|(at, pts)| at - pts).collect();
-    late.sort_by(f64::total_cmp);
-    assert!(late[late.len() / 2] < 10.0, "median {} ms", late[late.len() / 2]);
+    assert!(lateness(&left) < 3.0 * lateness(&plain) + 20.0, "{} and {} ms", lateness(&left), lateness(&plain));
 }
 
 #[test]
@@ -66,14 +73,14 @@ fn a_live_source_reports_a_frame_of_latency_and_others_none() {
 fn a_live_source_leaves_out_what_it_has_no_time_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = scripted::slow_mixture(folder.path(), "slow.pt", 40);
-    let left = departures(&model(&path), "video/x-raw,framerate=100/1", 40);
+    let left = departures(&format!("torchsrc {}", model(&path)), "video/x-raw,framerate=100/1", 40);
     let numbers: Vec<f64> = left.iter().map(|(_, pts)| (pts - left[0].1) / 10.0).collect();
     assert!(numbers.windows(2).all(|pair| pair[1] > pair[0]));
     assert!(numbers[39] > 45.0, "frames are left out: {}", numbers[39]);
     let behind = left[39].0 - left[39].1;
     assert!(behind < 1000.0, "it keeps up, {behind} ms late");
     // With late-policy=block every frame is made.
-    let left = departures(&format!("{} late-policy=block", model(&path)), "video/x-raw,framerate=100/1", 20);
+    let left = departures(&format!("torchsrc {} late-policy=block", model(&path)), "video/x-raw,framerate=100/1", 20);
     let first = left[0].1;
     assert!(left.iter().enumerate().all(|(number, (_, pts))| ((pts - first) / 10.0 - number as f64).abs() < 0.01));
 }
@@ -106,10 +113,13 @@ fn another_frame_rate_and_size_take_effect_while_playing() {
     let changed = changed.expect("the new caps take effect");
     let again = Source::play(&model(&path), "video/x-raw,format=GRAY8,framerate=10/1,width=50,height=40");
     let milliseconds = (changed + gst::ClockTime::from_mseconds(1000)).mseconds();
+    again.pull();
     again.seek(milliseconds);
     let sought = again.pull();
     source.seek(milliseconds);
-    assert!(pixels(&source.pull()) == pixels(&sought));
+    let here = source.pull();
+    assert_eq!(here.buffer().unwrap().offset(), sought.buffer().unwrap().offset());
+    assert!(pixels(&here) == pixels(&sought));
 }
 
 #[test]
@@ -152,15 +162,25 @@ fn states_and_flushes_come_and_go() {
     let path = scripted::mixture(folder.path(), "mixture.pt");
     let source = Source::play(&model(&path), "video/x-raw,format=GRAY8,framerate=30/1");
     let first = source.frames(5);
+    // Looked at where they leave: an appsink keeps a buffer from before it was stopped.
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&left);
+    source.element.static_pad("src").unwrap().add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let buffer = info.buffer().unwrap();
+        seen.lock().unwrap().push((buffer.offset(), buffer.map_readable().unwrap().to_vec()));
+        gst::PadProbeReturn::Ok
+    });
     for state in [gst::State::Paused, gst::State::Ready, gst::State::Null] {
         for _ in 0..4 {
             source.pipeline.set_state(state).unwrap();
             source.pipeline.state(gst::ClockTime::from_seconds(10)).0.unwrap();
+            left.lock().unwrap().clear();
             source.pipeline.set_state(gst::State::Playing).unwrap();
-            // Until it has started anew, an appsink still gives what it had.
             source.pipeline.state(gst::ClockTime::from_seconds(10)).0.unwrap();
-            let frame = source.frames(1).remove(0);
-            assert!(state == gst::State::Paused || frame == first[0], "{state:?}");
+            source.frames(3);
+            let left = left.lock().unwrap();
+            let again = left[0].0 == 0 && left[0].1 == first[0];
+            assert!(state == gst::State::Paused || again, "{state:?}: it begins with frame {}", left[0].0);
         }
     }
     for number in 0..30 {

@@ -91,3 +91,63 @@ pub fn look(path: &Path, seconds: f64) -> anyhow::Result<Vec<Part>> {
     };
     Ok(parts.into_iter().map(part).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gst_torch_models::generate::watermark;
+
+    const SIZE: (usize, usize) = (320, 180);
+
+    /// A picture with shades, marked or not, as a file.
+    fn picture(path: &Path, marked: bool) {
+        let (width, height) = SIZE;
+        let shade = |i: usize| 0.5 + 0.3 * ((i % width) as f32 * 0.05).sin() * ((i / width) as f32 * 0.07).cos();
+        let mut levels: Vec<f32> = (0..width * height).map(shade).collect();
+        if marked {
+            watermark::mark(&mut levels, width, height);
+        }
+        let bytes = levels.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect();
+        image::GrayImage::from_raw(width as u32, height as u32, bytes).unwrap().save(path).unwrap();
+    }
+
+    #[test]
+    fn files_are_looked_at_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        gst::init().unwrap();
+        for marked in [true, false] {
+            let path = folder.path().join("picture.png");
+            picture(&path, marked);
+            let parts = look(&path, 2.0).unwrap();
+            assert_eq!((parts.len(), parts[0].finding.frames), (1, 1));
+            assert_eq!(parts[0].finding.is_marked(), marked, "{:?}", parts[0].finding);
+        }
+        let error = look(&folder.path().join("none.mp4"), 2.0).err().unwrap();
+        assert!(format!("{error:#}").contains("none.mp4"));
+    }
+
+    #[test]
+    fn a_short_rest_belongs_to_the_part_before() {
+        let folder = tempfile::tempdir().unwrap();
+        gst::init().unwrap();
+        let path = folder.path().join("clip.avi");
+        let line = format!(
+            "videotestsrc num-buffers=25 ! video/x-raw,width=64,height=48,framerate=10/1 ! jpegenc ! avimux \
+             ! filesink location={}",
+            path.display()
+        );
+        let pipeline = gst::parse::launch(&line).unwrap();
+        use gst::prelude::*;
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+        pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(20), &wanted).unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+        let parts = look(&path, 1.0).unwrap();
+        let frames: Vec<u64> = parts.iter().map(|part| part.finding.frames).collect();
+        assert_eq!(frames, [10, 10, 5]);
+        assert_eq!((parts[1].start, parts[1].end), (1.0, 2.0));
+        let frames: Vec<u64> = look(&path, 0.7).unwrap().iter().map(|part| part.finding.frames).collect();
+        assert_eq!(frames, [7, 7, 7, 4]);
+        assert_eq!(look(&path, 1.1).unwrap().len(), 2, "3 of 11 belong to those before");
+    }
+}
