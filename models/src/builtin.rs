@@ -36,6 +36,8 @@ pub const MODELS: &[BuiltIn] = &[
     built_in!("super-resolution-x4"),
     built_in!("low-light"),
     built_in!("interpolate"),
+    built_in!("scene"),
+    built_in!("scene-vq"),
 ];
 
 /// Opens a model by what a user calls it: a built-in name, a card or a TorchScript file.
@@ -255,7 +257,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate";
+        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, scene, scene-vq";
         assert!(error.contains("persn") && error.contains(known), "{error}");
     }
 

@@ -25,13 +25,31 @@ pub struct Augmentation {
 }
 
 impl Augmentation {
-    pub fn random(rng: &mut impl Rng, batch: usize) -> Self {
+    /// For `batch` pictures, each of which is changed with this probability: as long as some are not, the generator does not learn
+    /// to make changed ones (Karras et al., NeurIPS 2020).
+    pub fn random(rng: &mut impl Rng, batch: usize, probability: f64) -> Self {
+        let mut changes = Augmentation::none(batch);
+        for index in 0..batch {
+            if rng.random_bool(probability.clamp(0.0, 1.0)) {
+                changes.brightness[index] = rng.random_range(-BRIGHTNESS..BRIGHTNESS) as f32;
+                changes.saturation[index] = rng.random_range(0.0..2.0);
+                changes.contrast[index] = rng.random_range(0.5..1.5);
+                changes.shifts[index] = [rng.random_range(-1.0..=1.0), rng.random_range(-1.0..=1.0)];
+                changes.holes[index] = [rng.random(), rng.random()];
+            }
+        }
+        changes
+    }
+
+    /// Changes that change nothing.
+    pub fn none(batch: usize) -> Self {
         Augmentation {
-            brightness: (0..batch).map(|_| rng.random_range(-BRIGHTNESS..BRIGHTNESS) as f32).collect(),
-            saturation: (0..batch).map(|_| rng.random_range(0.0..2.0)).collect(),
-            contrast: (0..batch).map(|_| rng.random_range(0.5..1.5)).collect(),
-            shifts: (0..batch).map(|_| [rng.random_range(-1.0..=1.0), rng.random_range(-1.0..=1.0)]).collect(),
-            holes: (0..batch).map(|_| [rng.random(), rng.random()]).collect(),
+            brightness: vec![0.0; batch],
+            saturation: vec![1.0; batch],
+            contrast: vec![1.0; batch],
+            shifts: vec![[0.0; 2]; batch],
+            // Beyond the corner, where nothing is left to cover.
+            holes: vec![[2.0; 2]; batch],
         }
     }
 
@@ -101,14 +119,7 @@ mod tests {
 
     /// Nothing but what is set.
     fn none() -> Augmentation {
-        Augmentation {
-            brightness: vec![0.0],
-            saturation: vec![1.0],
-            contrast: vec![1.0],
-            shifts: vec![[0.0; 2]],
-            // Beyond the corner, where nothing is left to cover.
-            holes: vec![[2.0; 2]],
-        }
+        Augmentation::none(1)
     }
 
     fn ramp() -> Tensor {
@@ -137,9 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn as_many_are_changed_as_was_asked_for() {
+        let changed = |probability: f64| {
+            let changes = Augmentation::random(&mut StdRng::seed_from_u64(5), 400, probability);
+            changes.saturation.iter().filter(|&&s| s != 1.0).count()
+        };
+        assert_eq!((changed(0.0), changed(1.0)), (0, 400));
+        assert!((70..130).contains(&changed(0.25)), "{}", changed(0.25));
+    }
+
+    #[test]
     fn gradients_pass() {
         let x = ramp().set_requires_grad(true);
-        let changes = Augmentation::random(&mut StdRng::seed_from_u64(3), 2);
+        let changes = Augmentation::random(&mut StdRng::seed_from_u64(3), 2, 1.0);
         changes.apply(&Tensor::cat(&[&x, &x], 0)).unwrap().sum(Kind::Float).backward();
         assert!(x.grad().abs().sum(Kind::Float).double_value(&[]) > 1.0);
         assert!(changes.apply(&Tensor::cat(&[&x, &x, &x], 0)).is_err());

@@ -42,8 +42,10 @@ impl Maker {
     ) -> Result<Self> {
         let weights = || builtin::weights(name).map_err(|e| anyhow!(e));
         let model = file.load(device, precision)?;
-        let engine =
-            |[channels, height, width]: [i64; 3]| model.engine(channels as usize, height as usize, width as usize);
+        let engine = |[channels, height, width]: [i64; 3]| {
+            let shape = [1, channels, height, width].into();
+            model.engine_for(EngineSpec { shape, sample: Sample::Normal, repeatable: false })
+        };
         let mut maker = Maker {
             engine: engine(config.input())?,
             encoder: config.picture().filter(|_| config.encodes()).map(engine).transpose()?,

@@ -211,9 +211,9 @@ impl Rivals {
 
         // What is made serves both: the discriminator sees it as it is, the generator learns from it afterwards.
         let made = self.generator.forward(&latents, true)?;
-        let changes = Augmentation::random(&mut rng, count);
+        let changes = Augmentation::random(&mut rng, count, args.augment);
         let scores = self.critic.forward(&changes.apply(&real)?, classes.as_ref(), kind)?;
-        let changes = Augmentation::random(&mut rng, count);
+        let changes = Augmentation::random(&mut rng, count, args.augment);
         let made_scores = self.critic.forward(&changes.apply(&made.f_detach()?)?, classes.as_ref(), kind)?;
         let mut loss = discriminator::critic_loss(&scores, &made_scores)?;
         losses.critic += number(&loss)?;
@@ -221,7 +221,7 @@ impl Rivals {
         losses.made -= number(&discriminator::generator_loss(&made_scores)?)?;
         if self.progress.step.is_multiple_of(LAZY) && args.r1 > 0.0 {
             let real = real.f_detach()?.set_requires_grad(true);
-            let changed = Augmentation::random(&mut rng, count).apply(&real)?;
+            let changed = Augmentation::random(&mut rng, count, args.augment).apply(&real)?;
             let scores = self.critic.by_pixels(&changed, classes.as_ref(), Kind::Float)?;
             let penalty = discriminator::gradient_penalty(&scores, &real)?;
             losses.penalty += number(&penalty)?;
@@ -233,7 +233,7 @@ impl Rivals {
         for (_, variable) in &self.critic_variables {
             let _ = variable.set_requires_grad(false);
         }
-        let changes = Augmentation::random(&mut rng, count);
+        let changes = Augmentation::random(&mut rng, count, args.augment);
         let loss =
             discriminator::generator_loss(&self.critic.forward(&changes.apply(&made)?, classes.as_ref(), kind)?)?;
         losses.generator += number(&loss)?;

@@ -27,6 +27,7 @@ pub fn run(args: Args) -> Result<()> {
         "--batch-size must be above 1, --steps and --every above 0"
     );
     ensure!(args.labels.is_empty() || args.network == Network::Gan, "--labels are for --network gan");
+    ensure!((0.0..=1.0).contains(&args.augment), "--augment is {}; expected 0 to 1", args.augment);
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     if args.threads > 0 {
         tch::set_num_threads(args.threads);
@@ -71,8 +72,8 @@ fn plan(args: &Args, network: &str, rate: f64) -> Plan {
         rate,
         every: args.every,
         setting: format!(
-            "generate {network}, batch {}, precision {:?}, rate {rate}, flip {:?}, r1 {}, beta {}, seed {}",
-            args.batch_size, args.precision, args.flip, args.r1, args.beta, args.seed
+            "generate {network}, batch {}, precision {:?}, rate {rate}, flip {:?}, augment {}, r1 {}, beta {}, seed {}",
+            args.batch_size, args.precision, args.flip, args.augment, args.r1, args.beta, args.seed
         ),
     }
 }
