@@ -1,6 +1,6 @@
 //! `torchsrc` renders video from a generative network.
 //!
-//! With no property set it walks through the latent space of the built-in GAN. `model-file` names another model: a GAN, a VAE,
+//! With no property set it goes along the road of the built-in sequence model. `model-file` names another model: a GAN, a VAE,
 //! a VQ-VAE or a sequence model of `gst-torch train generate`, or any decoder in TorchScript. Size and frame rate are what
 //! the caps ask for; what is not asked for is the network's own size, and 30 frames a second.
 //!
@@ -13,7 +13,8 @@
 //! playing, and follow controllers, so that a keyframed animation is a control source and nothing else.
 //!
 //! ```text
-//! gst-launch-1.0 torchsrc seed=7 walk-speed=1 loop=4 num-buffers=240 ! video/x-raw,width=640,height=360 \
+//! gst-launch-1.0 torchsrc model-file=cells-gan seed=7 walk-speed=1 loop=4 num-buffers=120 \
+//!   ! video/x-raw,width=256,height=256 \
 //!   ! videoconvert ! x264enc ! mp4mux ! filesink location=out.mp4
 //! ```
 //!

@@ -11,7 +11,7 @@ use gst_torch_runtime::Result;
 use crate::settings::ModelSettings;
 
 /// The model that runs when none is named.
-pub const DEFAULT_MODEL: &str = "cells-gan";
+pub const DEFAULT_MODEL: &str = "scene";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstTorchSrcMode")]

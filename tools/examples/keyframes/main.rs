@@ -14,8 +14,9 @@ use gst_controller::prelude::*;
 
 #[derive(Parser)]
 struct Args {
-    /// model-file of torchsrc [default: the built-in one]
-    model: Option<String>,
+    /// model-file of torchsrc: one with latents
+    #[arg(default_value = "cells-gan")]
+    model: String,
     #[arg(long, default_value = "keyframes.mp4")]
     out: PathBuf,
     /// Width and height
@@ -44,9 +45,7 @@ fn main() -> anyhow::Result<()> {
     let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
     let by_name = |name: &str| pipeline.by_name(name).with_context(|| format!("no element {name}"));
     let source = by_name("source")?;
-    if let Some(model) = &args.model {
-        source.set_property("model-file", model);
-    }
+    source.set_property("model-file", &args.model);
     by_name("file")?.set_property("location", args.out.to_str().context("--out is not text")?);
     for (property, keyframes) in CURVES {
         animate(&source, property, keyframes)?;
