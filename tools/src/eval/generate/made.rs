@@ -130,29 +130,41 @@ impl Maker {
         bail!("no seed is left")
     }
 
-    /// The mean PSNR of what becomes of real pictures, in dB, and the perplexity of their codes; `None` where there is no way
-    /// back.
-    pub fn reconstruction(&self, real: &Pictures) -> Result<Option<(f64, Option<f64>)>> {
+    /// What becomes of real pictures, and their codes where there are some; `None` where there is no way back.
+    fn reconstruct(&self, real: &Tensor) -> Result<Option<(Tensor, Vec<i64>)>> {
         if let Some((_, pictures)) = &self.sequence {
-            return pictures.reconstruction(real);
+            return pictures.reconstruct(real);
         }
         let Some(encoder) = &self.encoder else { return Ok(None) };
-        let real = real.middles(SCORED)?;
-        let mut latents = run(encoder, &real)?;
-        let mut used = None;
+        let mut latents = run(encoder, real)?;
+        let mut all = Vec::new();
         if let (Some(codebook), Config::Vqvae(config)) = (&self.codebook, &self.config) {
-            let (mut all, mut rows) = (Vec::new(), Vec::new());
+            let mut rows = Vec::new();
             for index in 0..latents.size()[0] {
                 let codes = codebook.nearest(&latents.f_narrow(0, index, 1)?).map_err(|e| anyhow!(e))?;
                 rows.push(codebook.vectors(&codes, config.grid()).map_err(|e| anyhow!(e))?);
                 all.extend(codes.into_iter().map(i64::from));
             }
-            used = Some(perplexity(&Tensor::f_from_slice(&all)?, config.codes)?);
             latents = Tensor::f_cat(&rows, 0)?;
         }
-        let errors = run(&self.engine, &latents)?.f_sub(&real)?.f_square()?;
+        Ok(Some((run(&self.engine, &latents)?, all)))
+    }
+
+    /// Real pictures as this model would make them, as far as it has a way to say; else as they are.
+    pub fn as_made(&self, real: &Tensor) -> Result<Tensor> {
+        Ok(self.reconstruct(real)?.map_or_else(|| real.shallow_clone(), |(made, _)| made))
+    }
+
+    /// The mean PSNR of what becomes of real pictures, in dB, and the perplexity of their codes; `None` where there is no way
+    /// back.
+    pub fn reconstruction(&self, real: &Pictures) -> Result<Option<(f64, Option<f64>)>> {
+        let real = real.middles(SCORED)?;
+        let Some((made, codes)) = self.reconstruct(&real)? else { return Ok(None) };
+        let errors = made.f_sub(&real)?.f_square()?;
         let errors: Vec<f32> = Vec::try_from(errors.f_mean_dim(&[1i64, 2, 3][..], false, Kind::Float)?)?;
         let psnrs = errors.iter().map(|&error| -10.0 * f64::from(error).max(1e-10).log10());
+        let rows = codes.iter().max().map_or(0, |most| most + 1);
+        let used = (!codes.is_empty()).then(|| perplexity(&Tensor::f_from_slice(&codes)?, rows)).transpose()?;
         Ok(Some((psnrs.sum::<f64>() / errors.len().max(1) as f64, used)))
     }
 }

@@ -60,7 +60,8 @@ Distance: Frechet distance of feature vectors to those of as many real pictures;
 pictures that are real. It falls with more pictures, so compare figures of one --count and one --features only.
 Diversity: mean distance between two feature vectors.
 Nearest: how far the nearest training picture is, median; and how often it is nearer than it is to all but one in
-a hundred of the real pictures, which a model that replays its training pictures does nearly always.";
+a hundred of the real pictures, which a model that replays its training pictures does nearly always. Of a model that can
+encode, real pictures are compared as it reconstructs them.";
 
 /// Bytes of frames that are kept.
 const MEMORY: usize = 8 << 30;
@@ -112,8 +113,10 @@ pub fn run(args: Args) -> Result<()> {
         let seen_features = features.of(&seen)?;
         let same = seen_features.f_narrow(0, 0, count as i64)?;
         row("training", Some(frechet(&same, &unseen_features)?), diversity(&same)?);
-        let (of_made, which) = nearest(&made_features, &seen_features)?;
-        let (of_real, _) = nearest(&unseen_features, &seen_features)?;
+        // What a model makes is as soft as it is: against sharp pictures it would never look like a replay.
+        let searched = features.of(&maker.as_made(&seen)?)?;
+        let (of_made, which) = nearest(&made_features, &searched)?;
+        let (of_real, _) = nearest(&features.of(&maker.as_made(&unseen)?)?, &searched)?;
         let (near, share) = replayed(&of_made, &of_real);
         println!(
             "\nnearest training picture: {:.3} from made ones, {:.3} from real ones; {:.1} % of made ones are nearer than {near:.3}, \

@@ -61,7 +61,8 @@ pub struct Args {
     /// How often a gan's pictures are changed before they are judged, 0 to 1: less learns faster, more needs fewer pictures
     #[arg(long, default_value_t = 0.7, value_name = "PROBABILITY")]
     pub augment: f64,
-    /// The detector through whose eyes a gan's discriminator looks, beside the pixels: a built-in name, a card, or none
+    /// The detector through whose eyes made pictures are judged (gan, vae, vqvae), beside the pixels: a built-in name, a card, or
+    /// none
     #[arg(long, default_value = "person", value_name = "MODEL")]
     pub features: String,
     /// Weight of the gradient penalty of a gan's discriminator, R1

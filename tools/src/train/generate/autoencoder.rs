@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use gst_torch_models::generate::vae::{self, Vae};
 use gst_torch_models::generate::vqvae::{Vqvae, perplexity};
 use gst_torch_models::generate::{Config, Net};
+use gst_torch_models::metrics::features::Features;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tch::{Kind, Tensor};
@@ -17,6 +18,8 @@ use super::{Args, card, dice, plan, read, sheet};
 
 /// Weight of differences between neighbours against that of pixels: edges that are soft cost more.
 const EDGES: f64 = 0.5;
+/// Weight of what a detector sees differently (Johnson et al. 2016): textures that are gone cost, which pixels alone forgive.
+const SIGHT: f64 = 0.03;
 /// How far a pixel may be off, 0 to 1, for a nat: the scale of the Laplace distribution that a VAE's pixels are of.
 const SPREAD: f64 = 0.05;
 /// Weight of the distance of vectors from their codes (van den Oord et al. 2017), and of pixels, beside it.
@@ -35,9 +38,11 @@ pub fn run(args: &Args, config: Config) -> Result<()> {
     let [data, val] = read(args, [width, height])?;
     // Without any, what was learnt from is looked at: better than nothing.
     let shown = if val.is_empty() { &data } else { &val };
-    let mut learner = Learner::new(plan(args, &format!("{config:?}"), args.rate.unwrap_or(1e-3)), |store| {
-        Ok(config.build(&store.root())?)
-    })?;
+    let sight = super::sight(args)?;
+    let mut learner = Learner::new(
+        plan(args, &format!("{config:?} seen by {}", args.features), args.rate.unwrap_or(1e-3)),
+        |store| Ok(config.build(&store.root())?),
+    )?;
     let [encoder, decoder] = macs(&config);
     println!("{:.0} MMAC to encode a picture, {:.0} to decode", encoder / 1e6, decoder / 1e6);
     if args.resume {
@@ -52,9 +57,9 @@ pub fn run(args: &Args, config: Config) -> Result<()> {
             let mut rng = dice(args.seed, step);
             let (pictures, _) = data.batch(&mut rng, args.batch_size, args.flip)?;
             match net {
-                Net::Vae(net) => vae_loss(net, &pictures, &mut rng, kind, args.beta),
+                Net::Vae(net) => vae_loss(net, sight.as_ref(), &pictures, &mut rng, kind, args.beta),
                 Net::Vqvae(net) => {
-                    let (loss, count) = vqvae_loss(net, &pictures, &mut rng, kind, done < REVIVAL)?;
+                    let (loss, count) = vqvae_loss(net, sight.as_ref(), &pictures, &mut rng, kind, done < REVIVAL)?;
                     revived += count;
                     Ok(loss)
                 }
@@ -86,18 +91,35 @@ fn macs(config: &Config) -> [f64; 2] {
     macs.map(|count| count as f64)
 }
 
-/// Of pixels, and of the differences between neighbours; means of absolute errors.
-fn distance(made: &Tensor, pictures: &Tensor) -> Result<Tensor> {
+/// Of pixels, of the differences between neighbours, and of what is seen; means of absolute errors.
+fn distance(made: &Tensor, pictures: &Tensor, sight: Option<&Features>, kind: Kind) -> Result<Tensor> {
     let error = made.f_sub(pictures)?;
     let (_, _, height, width) = error.size4()?;
     let across = error.f_narrow(3, 1, width - 1)?.f_sub(&error.f_narrow(3, 0, width - 1)?)?;
     let down = error.f_narrow(2, 1, height - 1)?.f_sub(&error.f_narrow(2, 0, height - 1)?)?;
     let mean = |x: &Tensor| x.f_abs()?.f_mean(Kind::Float);
-    Ok(mean(&error)?.f_add(&mean(&across)?.f_add(&mean(&down)?)?.f_mul_scalar(EDGES)?)?)
+    let mut sum = mean(&error)?.f_add(&mean(&across)?.f_add(&mean(&down)?)?.f_mul_scalar(EDGES)?)?;
+    if let Some(sight) = sight {
+        let real = tch::no_grad(|| sight.maps(pictures, kind))?;
+        for (made, real) in sight.maps(made, kind)?.iter().zip(&real) {
+            let real = real.f_to_kind(Kind::Float)?;
+            let strength = real.f_square()?.f_mean(Kind::Float)?.f_add_scalar(1e-6)?.f_sqrt()?;
+            let apart = mean(&made.f_to_kind(Kind::Float)?.f_sub(&real)?)?.f_div(&strength)?;
+            sum = sum.f_add(&apart.f_mul_scalar(SIGHT)?)?;
+        }
+    }
+    Ok(sum)
 }
 
 /// The bound on the likelihood, in nats a number of a picture.
-fn vae_loss(net: &Vae, pictures: &Tensor, rng: &mut StdRng, kind: Kind, beta: f64) -> Result<Tensor> {
+fn vae_loss(
+    net: &Vae,
+    sight: Option<&Features>,
+    pictures: &Tensor,
+    rng: &mut StdRng,
+    kind: Kind,
+    beta: f64,
+) -> Result<Tensor> {
     let [mean, log_variance] = net.encode(&pictures.f_to_kind(kind)?)?;
     let (mean, log_variance) = (mean.f_to_kind(Kind::Float)?, log_variance.f_to_kind(Kind::Float)?);
     let (count, latent, ..) = mean.size4()?;
@@ -105,11 +127,18 @@ fn vae_loss(net: &Vae, pictures: &Tensor, rng: &mut StdRng, kind: Kind, beta: f6
     let made = net.decode(&drawn.f_to_kind(kind)?)?;
     let numbers = (pictures.numel() as f64 / count as f64).max(1.0);
     let divergence = vae::divergence(&mean, &log_variance)?.f_mul_scalar(beta / numbers)?;
-    Ok(distance(&made, pictures)?.f_mul_scalar(1.0 / SPREAD)?.f_add(&divergence)?)
+    Ok(distance(&made, pictures, sight, kind)?.f_mul_scalar(1.0 / SPREAD)?.f_add(&divergence)?)
 }
 
 /// Also moves the codebook, and says how many of its rows began anew.
-fn vqvae_loss(net: &Vqvae, pictures: &Tensor, rng: &mut StdRng, kind: Kind, revive: bool) -> Result<(Tensor, i64)> {
+fn vqvae_loss(
+    net: &Vqvae,
+    sight: Option<&Features>,
+    pictures: &Tensor,
+    rng: &mut StdRng,
+    kind: Kind,
+    revive: bool,
+) -> Result<(Tensor, i64)> {
     let vectors = net.encode(&pictures.f_to_kind(kind)?)?;
     let codes = tch::no_grad(|| net.codes(&vectors))?;
     let rows = net.vectors(&codes)?;
@@ -117,7 +146,7 @@ fn vqvae_loss(net: &Vqvae, pictures: &Tensor, rng: &mut StdRng, kind: Kind, revi
     let through = vectors.f_add(&rows.f_sub(&vectors)?.f_detach()?)?;
     let made = net.decode(&through.f_to_kind(kind)?)?;
     let apart = vectors.f_sub(&rows.f_detach()?)?.f_square()?.f_mean(Kind::Float)?;
-    let loss = distance(&made, pictures)?.f_mul_scalar(PIXELS)?.f_add(&apart.f_mul_scalar(COMMITMENT)?)?;
+    let loss = distance(&made, pictures, sight, kind)?.f_mul_scalar(PIXELS)?.f_add(&apart.f_mul_scalar(COMMITMENT)?)?;
     let chances: Vec<f64> =
         if revive { (0..net.codebook.size()[0]).map(|_| rng.random()).collect() } else { Vec::new() };
     let revived = net.learn(&vectors, &codes, &chances)?;

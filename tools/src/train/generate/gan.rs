@@ -19,7 +19,7 @@ use super::super::adamw::AdamW;
 use super::super::checkpoint::{self, Progress};
 use super::super::learner::{Plan, follow};
 use super::pictures::Pictures;
-use super::{Args, card, dice, plan, read, sheet};
+use super::{Args, card, dice, plan, read, sheet, sight};
 
 /// The mean of gradients keeps half of itself: both networks chase a moving target (Radford et al. 2016).
 const MOMENTUM: f64 = 0.5;
@@ -40,8 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
     let config = config.checked().map_err(|e| anyhow!(e))?;
     let [data, _] = read(args, config.size)?;
     let plan = plan(args, &format!("{config:?} seen by {}", args.features), args.rate.unwrap_or(2e-4));
-    let sight = (args.features != "none").then(|| Features::open(&args.features)).transpose();
-    let mut rivals = Rivals::new(&config, plan, sight.map_err(|e| anyhow!("--features: {e}"))?)?;
+    let mut rivals = Rivals::new(&config, plan, sight(args)?)?;
     println!("{:.0} MMAC a picture", config.macs() as f64 / 1e6);
     if args.resume {
         rivals.resume(&args.out)?;

@@ -12,6 +12,7 @@ mod tests;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::generate::{Config, vae, vqvae};
+use gst_torch_models::metrics::features::Features;
 
 use super::learner::Plan;
 pub use args::Args;
@@ -62,6 +63,12 @@ fn read(args: &Args, size: [i64; 2]) -> Result<[Pictures; 2]> {
     let data = read(&args.data).context("--data")?;
     ensure!(!data.is_empty(), "--data has no pictures");
     Ok([data, read(&args.val).context("--val")?])
+}
+
+/// What made pictures are looked at through, beside their pixels.
+fn sight(args: &Args) -> Result<Option<Features>> {
+    let open = |name: &str| Features::open(name).map_err(|e| anyhow!("--features: {e}"));
+    (args.features != "none").then(|| open(&args.features)).transpose()
 }
 
 /// `network` is what decides the result beside the data and these arguments, in words.
