@@ -3,6 +3,7 @@
 #   make demo [CLIP=FILE|/dev/video0]   detect, track and draw on a real clip: demo/out.mp4, out.jsonl, out.png
 #   make demo-codec [CLIP=FILE]         our codec beside x264 at three qualities: demo/codec.png, codec-curves.png
 #   make demo-restore [CLIP=FILE]       each task of torchrestore beside what it mends: demo/restore-TASK.mp4 and .png
+#   make demo-generate                  what torchsrc makes: demo/generate-samples.png, -walk, -scene and -keyframes.mp4
 #   make test                           formatting, clippy, all tests
 #
 # and the steps they are made of:
@@ -39,7 +40,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 
 PREFIX ?= /usr/local
 
-.PHONY: build setup demo demo-codec demo-restore fuzz test docs stage install gpu-bundle clean
+.PHONY: build setup demo demo-codec demo-generate demo-restore fuzz test docs stage install gpu-bundle clean
 
 build: setup
 	$(CARGO) build $(FLAGS)
@@ -54,7 +55,7 @@ setup:
 	@$(SETUP)/cargo-config.sh
 
 # What runs below keeps its own GStreamer registry: the user's never meets a half-built plugin.
-demo demo-codec demo-restore test docs: export GST_REGISTRY := $(GST_TORCH_CACHE)/registry.bin
+demo demo-codec demo-generate demo-restore test docs: export GST_REGISTRY := $(GST_TORCH_CACHE)/registry.bin
 
 demo: build
 	$(CARGO) build -q $(FLAGS) --example demo
@@ -67,6 +68,11 @@ demo-codec: build
 	  $(RELEASE)/gst-torch eval codec "$$clip" --size 640x360 --frames 60 --quality 75,50,25 \
 	    --anchor x264-ultrafast --picture demo/codec.png --plot demo/codec-curves.png
 	@echo "written    demo/codec.png, demo/codec-curves.png"
+
+demo-generate: build
+	$(CARGO) build -q $(FLAGS) --example demo-generate --example keyframes
+	@$(RELEASE)/examples/demo-generate --out demo
+	@$(RELEASE)/examples/keyframes --out demo/generate-keyframes.mp4
 
 demo-restore: build
 	$(CARGO) build -q $(FLAGS) --example demo-restore

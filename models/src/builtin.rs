@@ -36,6 +36,8 @@ pub const MODELS: &[BuiltIn] = &[
     built_in!("super-resolution-x4"),
     built_in!("low-light"),
     built_in!("interpolate"),
+    built_in!("scene"),
+    built_in!("scene-vq"),
 ];
 
 /// Opens a model by what a user calls it: a built-in name, a card or a TorchScript file.
@@ -59,6 +61,23 @@ pub fn open(name: &str) -> Result<ModelFile> {
         });
     }
     ModelFile::open(path, networks)
+}
+
+/// The weights of a model, by a built-in name, a card or a safetensors file.
+///
+/// # Errors
+/// When there is no such model, or no such file.
+pub fn weights(name: &str) -> Result<Vec<u8>, String> {
+    if let Some(model) = MODELS.iter().find(|m| m.name == name) {
+        return Ok(model.weights.to_vec());
+    }
+    let mut path = std::path::PathBuf::from(name);
+    if path.extension().is_some_and(|e| e == "toml") {
+        let card = gst_torch_runtime::card::Card::read(&path).map_err(|e| e.to_string())?;
+        let file = card.weights.ok_or_else(|| format!("{name} names no weights"))?;
+        path.set_file_name(file);
+    }
+    std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The networks that a card's `network` may name.
@@ -100,11 +119,21 @@ pub fn networks(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Ar
             crate::codec::vector::read(&config.checked()?, &weights)?;
             return Ok(Arc::new(RunElsewhere { by: "torchenc and torchdec", bytes: weights.len() as u64 }));
         }
-        _ => {
-            return Err(format!(
-                "network = \"{name}\" is not known; known: detect, restore, interpolate, codec, codec-vector"
-            ));
-        }
+        _ => match crate::generate::Config::read(name, config) {
+            Some(config) => {
+                let config = config?;
+                Box::new(move |vs| {
+                    let net = config.build(vs).map_err(|e| e.to_string())?;
+                    Ok(Box::new(move |x| Ok(vec![net.forward(x)?])))
+                })
+            }
+            None => {
+                let generators = crate::generate::NETWORKS.join(", ");
+                return Err(format!(
+                    "network = \"{name}\" is not known; known: detect, restore, interpolate, codec, codec-vector, {generators}"
+                ));
+            }
+        },
     };
     let network = Traced { build, weights, archives: Mutex::default() };
     drop(network.instantiate()?); // a bad file is told when it is named, not when it first runs
@@ -155,7 +184,7 @@ impl Traced {
         if precision != Precision::Fp32 {
             store.set_kind(precision.kind());
         }
-        let input = Tensor::f_zeros(shape, (precision.kind(), Device::Cpu)).map_err(|e| e.to_string())?;
+        let input = Tensor::f_zeros(shape.dims(), (precision.kind(), Device::Cpu)).map_err(|e| e.to_string())?;
         gst_torch_runtime::trace(&input, |input| forward(input))
     }
 }
@@ -178,11 +207,7 @@ impl Network for Traced {
 
 /// Fills every variable of `store` from safetensors bytes; an error names the tensor that is missing, of another
 /// shape, or not expected. Tensors that are `ignored` may be missing or too many.
-pub(crate) fn load_weights(
-    store: &mut nn::VarStore,
-    bytes: &[u8],
-    ignored: impl Fn(&str) -> bool,
-) -> Result<(), String> {
+pub fn load_weights(store: &mut nn::VarStore, bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<(), String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights are not a safetensors file: {e}"))?;
     let variables = store.variables();
     let extra = |name: &&&String| !variables.contains_key(name.as_str()) && !ignored(name);
@@ -222,7 +247,7 @@ mod tests {
         for model in MODELS {
             let file = open(model.name).unwrap();
             let task = file.info.task.value.as_deref();
-            let known = matches!(task, Some("detect" | "codec" | "restore" | "interpolate"));
+            let known = matches!(task, Some("detect" | "codec" | "restore" | "interpolate" | "generate"));
             assert!(known, "{}: {task:?}", model.name);
             assert_eq!(file.info.labels.value.is_empty(), task != Some("detect"), "{}", model.name);
             assert!(file.info.licence.value.is_some(), "{}", model.name);
@@ -232,7 +257,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate";
+        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, scene, scene-vq";
         assert!(error.contains("persn") && error.contains(known), "{error}");
     }
 

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod codec;
 pub mod data;
 pub mod detect;
+pub mod generate;
 pub mod interpolate;
 pub mod metrics;
 pub mod restore;

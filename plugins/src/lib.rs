@@ -1,5 +1,5 @@
 //! GStreamer elements that run PyTorch networks on video: detection,
-//! tracking, overlay, what was found as text, a video codec, and restoration.
+//! tracking, overlay, what was found as text, a video codec, restoration, and generators.
 
 use gst::glib;
 
@@ -7,6 +7,8 @@ mod codec;
 mod filter;
 pub mod meta;
 mod pace;
+pub mod provenance;
+mod report;
 mod settings;
 mod sync;
 mod torchdec;
@@ -17,9 +19,13 @@ mod torchmeta;
 mod torchoverlay;
 mod torchparse;
 mod torchrestore;
+mod torchsrc;
 mod torchtrack;
 mod typefind;
 mod video;
+
+/// The model that `torchsrc` runs when none is named.
+pub use torchsrc::DEFAULT_MODEL as DEFAULT_GENERATOR;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchdetect::register(plugin)?;
@@ -31,6 +37,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     torchparse::register(plugin)?;
     torchrestore::register(plugin)?;
     torchinterpolate::register(plugin)?;
+    torchsrc::register(plugin)?;
     typefind::register(plugin)?;
     Ok(())
 }

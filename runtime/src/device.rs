@@ -76,6 +76,17 @@ impl Device {
             Device::Mps => &[Precision::Fp32, Precision::Fp16],
         }
     }
+
+    /// Whether it computes in 16 bits at all, and does not only store them.
+    pub(crate) fn computes_in_16_bits(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Device::Cpu => std::arch::is_x86_feature_detected!("avx512bf16"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Device::Cpu => false,
+            Device::Cuda(_) | Device::Mps => true,
+        }
+    }
 }
 
 impl fmt::Display for Device {

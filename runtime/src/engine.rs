@@ -14,7 +14,9 @@ use crate::choice::Choice;
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result, panic_message};
 use crate::executor::{Drain, Executor, Job, Width};
-use crate::program::{Outputs, Program, Shape, Source};
+use crate::program::{Outputs, Program, Source};
+use crate::sample::Sample;
+use crate::shape::Shape;
 
 /// How a request wants to be batched with others that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,20 @@ impl Default for Batching {
 
 /// A batch never grows beyond this, whatever is asked for.
 pub const MAX_BATCH: usize = 64;
+
+/// What an engine is made for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineSpec {
+    /// One input: its batch is 1.
+    pub shape: Shape,
+    pub sample: Sample,
+    /// The same input gives the same bits, in every process on a machine and whatever else runs there: no plan is picked by
+    /// its speed, no batch is made, and every run has one core, beside others.
+    pub repeatable: bool,
+}
+
+/// What is done with the outputs of a request before they leave the device, on the worker that ran it.
+pub type Finish = Arc<dyn Fn(Outputs) -> Result<Outputs, tch::TchError> + Send + Sync>;
 
 /// A result to come.
 #[derive(Debug)]
@@ -53,6 +69,7 @@ impl Ticket {
 struct Request {
     input: Tensor,
     batching: Batching,
+    finish: Option<Finish>,
     arrived: Instant,
     reply: SyncSender<Result<Outputs>>,
 }
@@ -64,8 +81,7 @@ pub struct Engine {
     model: String,
     source: Source,
     device: Device,
-    /// One picture: 1, C, H, W.
-    shape: Shape,
+    spec: EngineSpec,
     choice: Choice,
     executor: Arc<Executor>,
     /// Programs by batch size and width: oneDNN compiles for a batch size and a number of threads.
@@ -79,7 +95,7 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("model", &self.model).field("shape", &self.shape).finish_non_exhaustive()
+        f.debug_struct("Engine").field("model", &self.model).field("spec", &self.spec).finish_non_exhaustive()
     }
 }
 
@@ -88,15 +104,18 @@ impl Engine {
         model: String,
         source: Source,
         device: Device,
-        shape: Shape,
+        spec: EngineSpec,
         choice: Choice,
     ) -> Result<Arc<Engine>> {
         let executor = Executor::of(device);
+        if spec.repeatable {
+            crate::shim::avoid_chance();
+        }
         let engine = Arc::new(Engine {
             model,
             source,
             device,
-            shape,
+            spec,
             choice,
             executor,
             programs: Mutex::default(),
@@ -105,7 +124,11 @@ impl Engine {
             notices: Mutex::default(),
         });
         // The first frame must not wait for a compiler.
-        let widths: &[Width] = if engine.executor.lanes() > 1 { &[Width::Wide, Width::Narrow] } else { &[Width::Wide] };
+        let widths: &[Width] = match engine.executor.lanes() {
+            1 => &[Width::Wide],
+            _ if spec.repeatable => &[Width::Narrow],
+            _ => &[Width::Wide, Width::Narrow],
+        };
         for &width in widths {
             let warmed = Arc::clone(&engine);
             let program = engine.executor.run(width, move || warmed.program(1, width));
@@ -149,8 +172,17 @@ impl Engine {
 
     /// Hands over one picture, 1,C,H,W, for the next free lane.
     pub fn submit(self: &Arc<Self>, input: Tensor, batching: Batching) -> Ticket {
+        self.enqueue(input, batching, None)
+    }
+
+    /// As `submit`, and has the worker finish the outputs where they are.
+    pub fn submit_with(self: &Arc<Self>, input: Tensor, batching: Batching, finish: Finish) -> Ticket {
+        self.enqueue(input, batching, Some(finish))
+    }
+
+    fn enqueue(self: &Arc<Self>, input: Tensor, batching: Batching, finish: Option<Finish>) -> Ticket {
         let (reply, receiver) = sync_channel(1);
-        self.queue.lock().unwrap().push_back(Request { input, batching, arrived: Instant::now(), reply });
+        self.queue.lock().unwrap().push_back(Request { input, batching, finish, arrived: Instant::now(), reply });
         self.executor.post(Job::Drain(Arc::clone(self) as Arc<dyn Drain>));
         Ticket { receiver, model: self.model.clone() }
     }
@@ -181,8 +213,7 @@ impl Engine {
 
     fn bare_loop(&self, runs: usize, width: Width) -> Result<()> {
         let program = self.program(1, width)?;
-        let input = crate::program::sample(self.shape, self.input_kind(), 0.0, 1.0)
-            .map_err(|e| Error::torch(&self.model, e.to_string()))?;
+        let input = self.sample(1)?;
         for _ in 0..runs {
             // Results are read, as anybody would: on a GPU that waits for them.
             host_all(&program.run(&input)?).map_err(|e| Error::torch(&self.model, e.to_string()))?;
@@ -197,13 +228,21 @@ impl Engine {
                 std::fs::read(path).map_err(|e| Error::NotFound { path: path.clone(), reason: e.to_string() })
             }
             Source::Network(network) => network
-                .torchscript(self.shape, Precision::Fp32)
+                .torchscript(self.spec.shape, Precision::Fp32)
                 .map(|archive| archive.to_vec())
                 .map_err(|reason| Error::torch(&self.model, reason)),
         }
     }
 
+    fn sample(&self, batch: usize) -> Result<Tensor> {
+        let shape = self.spec.shape.with_batch(batch as i64);
+        self.spec.sample.make(shape, self.input_kind()).map_err(|e| Error::torch(&self.model, e.to_string()))
+    }
+
     fn batch_limit(&self, asked: usize) -> usize {
+        if self.spec.repeatable {
+            return 1; // kernels, and so the last bits, go by the size of the batch
+        }
         // On a CPU batches bring nothing that parallel lanes do not; a GPU is fed best by a few pictures at once.
         let automatic = if self.device == Device::Cpu { 1 } else { 8 };
         let asked = if asked == 0 { automatic } else { asked };
@@ -224,10 +263,8 @@ impl Engine {
         let wide = width == Width::Wide;
         let cell = Arc::clone(self.programs.lock().unwrap().entry((batch, wide)).or_default());
         cell.get_or_try_init(|| {
-            let [_, c, h, w] = self.shape;
-            let program = Program::load(&self.model, &self.source, self.device, self.choice.plan, self.shape)?;
-            let sample = crate::program::sample([batch as i64, c, h, w], self.input_kind(), 0.0, 1.0)
-                .map_err(|e| Error::torch(&self.model, e.to_string()))?;
+            let program = Program::load(&self.model, &self.source, self.device, self.choice.plan, self.spec.shape)?;
+            let sample = self.sample(batch)?;
             let _compiler = crate::choice::compiler();
             program.warm_up(&sample)?;
             if program.takes_list() {
@@ -238,29 +275,31 @@ impl Engine {
         .cloned()
     }
 
-    fn run_batch(&self, inputs: &[&Tensor], width: Width) -> Result<Vec<Outputs>> {
-        let program = self.program(inputs.len(), width)?;
+    fn run_batch(&self, batch: &[Request], width: Width) -> Result<Vec<Outputs>> {
+        let program = self.program(batch.len(), width)?;
         let torch = |e: tch::TchError| Error::torch(&self.model, e.to_string());
-        match inputs {
-            [single] => {
-                let outputs = program.run(single)?;
-                Ok(vec![host_all(&outputs).map_err(torch)?])
-            }
+        let outputs = match batch {
+            [single] => vec![program.run(&single.input)?],
             several => {
-                let outputs = program.run(&Tensor::f_cat(several, 0).map_err(torch)?)?;
+                let inputs: Vec<&Tensor> = several.iter().map(|request| &request.input).collect();
+                let outputs = program.run(&Tensor::f_cat(&inputs, 0).map_err(torch)?)?;
                 split(&outputs, several.len()).map_err(torch)?.ok_or_else(|| Error::Mismatch {
                     model: self.model.clone(),
                     reason: format!("{NOT_BATCHED} {}", several.len()),
-                })
+                })?
             }
-        }
+        };
+        let host = |(outputs, request): (Outputs, &Request)| match &request.finish {
+            Some(finish) => host_all(&finish(outputs)?),
+            None => host_all(&outputs),
+        };
+        outputs.into_iter().zip(batch).map(host).collect::<Result<_, _>>().map_err(torch)
     }
 
     /// Runs what was taken; on out-of-memory in halves, and from then on in smaller batches.
     fn run_requests(&self, requests: Vec<Request>, width: Width) {
-        let inputs: Vec<&Tensor> = requests.iter().map(|r| &r.input).collect();
-        let results = halving(inputs.len(), &mut |range| {
-            let batch = &inputs[range];
+        let results = halving(requests.len(), &mut |range| {
+            let batch = &requests[range];
             let run = catch_unwind(AssertUnwindSafe(|| self.run_batch(batch, width)));
             let result =
                 run.unwrap_or_else(|p| Err(Error::Panic { model: self.model.clone(), reason: panic_message(&*p) }));
@@ -331,9 +370,8 @@ fn split(outputs: &Outputs, count: usize) -> Result<Option<Vec<Outputs>>, tch::T
     if outputs.iter().any(|(_, t)| t.size().first() != Some(&(count as i64))) {
         return Ok(None);
     }
-    let hosted = host_all(outputs)?;
     (0..count as i64)
-        .map(|i| hosted.iter().map(|(n, t)| Ok((n.clone(), t.f_narrow(0, i, 1)?))).collect())
+        .map(|i| outputs.iter().map(|(n, t)| Ok((n.clone(), t.f_narrow(0, i, 1)?))).collect())
         .collect::<Result<Vec<Outputs>, _>>()
         .map(Some)
 }
@@ -347,7 +385,7 @@ impl Drain for Engine {
     }
 
     fn prefers_wide(&self, waiting: usize) -> bool {
-        waiting <= 1 || !self.choice.narrow_is_faster(self.executor.lanes())
+        !self.spec.repeatable && (waiting <= 1 || !self.choice.narrow_is_faster(self.executor.lanes()))
     }
 
     fn drain(&self, width: Width) {

@@ -12,6 +12,9 @@ pub enum Error {
     /// The file is there, but is not what it should be.
     #[error("model file '{}': {reason}", path.display())]
     BadFile { path: PathBuf, reason: String },
+    /// A picture that a model is to begin with.
+    #[error("picture '{}': {reason}", path.display())]
+    BadPicture { path: PathBuf, reason: String },
     /// The device or precision that was asked for is not there; nothing falls back.
     #[error("{asked} is not available here; available: {available}")]
     Unavailable { asked: String, available: String },

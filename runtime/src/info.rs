@@ -87,6 +87,8 @@ pub struct ModelInfo {
     pub name: String,
     /// `TorchScript` or the built-in network's name.
     pub kind: String,
+    /// The network of ours that the weights are of, where it is one.
+    pub network: Option<String>,
     pub sha256: String,
     pub bytes: u64,
     pub task: Fact<Option<String>>,
@@ -110,14 +112,14 @@ pub struct ModelInfo {
     /// Whether the exporter says that suppression is inside the network.
     pub end_to_end: Option<bool>,
     pub stride: Option<usize>,
-    /// The card's `[config]`, for built-in networks.
+    /// The card's `[config]`.
     pub config: toml::Table,
 }
 
 impl ModelInfo {
     pub(crate) fn merge(
         name: String,
-        kind: String,
+        network: Option<String>,
         sha256: String,
         bytes: u64,
         config: toml::Table,
@@ -144,7 +146,8 @@ impl ModelInfo {
         }
         ModelInfo {
             name,
-            kind,
+            kind: network.as_ref().map_or_else(|| "TorchScript".into(), |network| format!("network '{network}'")),
+            network,
             sha256,
             bytes,
             config,

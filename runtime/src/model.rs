@@ -12,10 +12,12 @@ use tch::Tensor;
 use crate::card::Card;
 use crate::choice::{self, Question, hex};
 use crate::device::{Device, DeviceSpec, PrecisionSpec};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineSpec};
 use crate::error::{Error, Result};
 use crate::info::{Claims, ModelInfo, Origin};
 use crate::program::{self, Network, Outputs, Plan, Program, Source};
+use crate::sample::Sample;
+use crate::shape::Shape;
 use crate::sources;
 
 /// Builds a network of ours by the name that a card gives, from the card's config and the bytes of its weights.
@@ -90,7 +92,7 @@ impl ModelFile {
             (Claims::default(), Origin::ModelInfo),
             (Claims::default(), Origin::Embedded),
         ];
-        let info = ModelInfo::merge(name, format!("network '{network}'"), sha256, bytes, config, claims);
+        let info = ModelInfo::merge(name, Some(network), sha256, bytes, config, claims);
         Ok(ModelFile { info, source: Source::Network(built), identity })
     }
 
@@ -104,6 +106,7 @@ impl ModelFile {
         }
         let embedded = sources::embedded(path)?;
         let mut identity = format!("{file_state} ");
+        let config = card.as_ref().and_then(|(card, _)| card.config.clone()).unwrap_or_default();
         let card_claims = match &card {
             Some((card, card_path)) => {
                 check_pin(card, card_path, &sha256)?;
@@ -119,7 +122,7 @@ impl ModelFile {
             (sources::from_modelinfo(&modelinfo), Origin::ModelInfo),
             (embedded, Origin::Embedded),
         ];
-        let info = ModelInfo::merge(name, "TorchScript".into(), sha256, bytes, toml::Table::new(), claims);
+        let info = ModelInfo::merge(name, None, sha256, bytes, config, claims);
         Ok(ModelFile { info, source: Source::File(path.to_owned()), identity })
     }
 
@@ -187,8 +190,7 @@ pub struct Model {
     precision: PrecisionSpec,
     memory: u64,
     takes_list: bool,
-    /// By channels, height and width.
-    engines: Mutex<HashMap<[usize; 3], EngineCell>>,
+    engines: Mutex<Vec<(EngineSpec, EngineCell)>>,
 }
 
 /// What came of one pass, see [`Model::try_on`].
@@ -214,6 +216,11 @@ impl Model {
         self.device
     }
 
+    /// Where its code and weights come from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Bytes of the weights, as stored.
     pub fn memory(&self) -> u64 {
         self.memory
@@ -226,30 +233,47 @@ impl Model {
 
     /// The engine for pictures of this size, measured and warmed before it is handed out.
     pub fn engine(&self, channels: usize, height: usize, width: usize) -> Result<Arc<Engine>> {
-        let cell = Arc::clone(self.engines.lock().unwrap().entry([channels, height, width]).or_default());
+        let shape = [1, channels as i64, height as i64, width as i64].into();
+        let (low, high) = self.input_range();
+        self.engine_for(EngineSpec { shape, sample: Sample::Picture { low, high }, repeatable: false })
+    }
+
+    /// The engine for any input.
+    pub fn engine_for(&self, spec: EngineSpec) -> Result<Arc<Engine>> {
+        let cell = {
+            let mut engines = self.engines.lock().unwrap();
+            match engines.iter().find(|(of, _)| *of == spec) {
+                Some((_, cell)) => Arc::clone(cell),
+                None => {
+                    let cell = EngineCell::default();
+                    engines.push((spec, Arc::clone(&cell)));
+                    cell
+                }
+            }
+        };
         cell.get_or_try_init(|| {
-            let shape = [1, channels as i64, height as i64, width as i64];
             let question = Question {
                 model: self.info.name.clone(),
                 sha256: self.info.sha256.clone(),
                 source: self.source.clone(),
                 device: self.device,
                 precision: self.precision,
-                shape,
-                range: self.input_range(),
+                shape: spec.shape,
+                sample: spec.sample,
                 max_error: self.info.max_error.value,
+                repeatable: spec.repeatable,
             };
             let choice = choice::choose(&question)?;
-            Engine::new(self.info.name.clone(), self.source.clone(), self.device, shape, choice)
+            Engine::new(self.info.name.clone(), self.source.clone(), self.device, spec, choice)
         })
         .cloned()
     }
 
-    /// Runs the network once on `input` (N,C,H,W), in fp32 and with nothing prepared: for finding out what it takes, gives
+    /// Runs the network once on `input`, whose first dimension is the batch, in fp32 and with nothing prepared: for finding out what it takes, gives
     /// and needs. Slow; outputs are on the CPU.
     pub fn try_on(&self, input: Tensor) -> Result<Trial> {
-        let torch = |e: tch::TchError| Error::torch(&self.info.name, e.to_string());
-        let shape = input.size4().map(|(n, c, h, w)| [n, c, h, w]).map_err(torch)?;
+        let mismatch = || Error::torch(&self.info.name, format!("no input of {:?}", input.size()));
+        let shape = Shape::new(&input.size()).ok_or_else(mismatch)?;
         let (name, source, device) = (self.info.name.clone(), self.source.clone(), self.device);
         let run = move || -> Result<Trial> {
             let program = Program::load(&name, &source, device, Plan::REFERENCE, shape)?;

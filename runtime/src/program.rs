@@ -9,10 +9,8 @@ use tch::{Kind, Tensor};
 
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
+use crate::shape::Shape;
 use crate::shim::{Fuser, Module, Thrown};
-
-/// Batch, channels, height, width.
-pub type Shape = [i64; 4];
 
 /// A network whose code is ours: traced to TorchScript when it is wanted.
 pub trait Network: Send + Sync {
@@ -81,6 +79,14 @@ impl Plan {
         }
         plans
     }
+
+    /// The same, those first that are usually the fastest of their precision.
+    pub fn candidates_in_order(device: Device, precisions: &[Precision]) -> Vec<Plan> {
+        let mut plans = Self::candidates(device, precisions);
+        let place = |plan: &Plan| precisions.iter().position(|precision| *precision == plan.precision);
+        plans.sort_by_key(|plan| (place(plan), plan.graph != Graph::Fused));
+        plans
+    }
 }
 
 mod precision_word {
@@ -137,7 +143,7 @@ impl Program {
         Ok(())
     }
 
-    /// `input` is N,C,H,W on any device, in any memory format. Returns once the result is there, on the CPU where
+    /// `input` starts with the batch, on any device, in any memory format; whole numbers stay what they are. Returns once the result is there, on the CPU where
     /// `device` is one.
     pub fn run(&self, input: &Tensor) -> Result<Outputs> {
         if let Some(limit) = crate::memory::limit(&self.model) {
@@ -161,7 +167,7 @@ impl Program {
     }
 
     fn place(&self, input: &Tensor) -> Result<Tensor, tch::TchError> {
-        let kind = self.plan.precision.kind();
+        let kind = if input.kind() == Kind::Int64 { Kind::Int64 } else { self.plan.precision.kind() };
         let device = self.device.torch();
         let placed = if input.kind() != kind || input.device() != device {
             input.f_to_device(device)?.f_to_kind(kind)?
@@ -196,7 +202,7 @@ pub(crate) fn examine(model: &str, source: &Source) -> Result<(u64, bool)> {
         Source::File(_) => source,
         Source::Network(network) => return Ok((network.bytes(), false)),
     };
-    let module = load_module(model, path, Device::Cpu, Precision::Fp32, [1, 3, 64, 64])?;
+    let module = load_module(model, path, Device::Cpu, Precision::Fp32, [1, 3, 64, 64].into())?;
     let thrown = |t: Thrown| thrown_error(model, Device::Cpu, t);
     let takes_list = check_signature(model, &module.signature().map_err(thrown)?)?;
     Ok((module.bytes().map_err(thrown)?, takes_list))
@@ -228,29 +234,6 @@ fn thrown_error(model: &str, device: Device, thrown: Thrown) -> Error {
     } else {
         Error::torch(model, thrown.message)
     }
-}
-
-/// A picture-like sample: smooth shapes with a little noise, the same each time. Values as the model gets them.
-pub(crate) fn sample(shape: Shape, kind: Kind, low: f64, high: f64) -> Result<Tensor, tch::TchError> {
-    let [n, c, h, w] = shape;
-    // A fixed congruential sequence: no global seed of the host's process is touched.
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut noise = |count: i64| -> Vec<f32> {
-        (0..count)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (state >> 40) as f32 / (1u64 << 24) as f32
-            })
-            .collect()
-    };
-    let (gh, gw) = ((h / 16).max(2), (w / 16).max(2));
-    let coarse = Tensor::f_from_slice(&noise(n * c * gh * gw))?.f_reshape([n, c, gh, gw])?;
-    let smooth = coarse.f_upsample_bilinear2d([h, w], false, None, None)?;
-    let fine = Tensor::f_from_slice(&noise(n * c * h * w))?.f_reshape([n, c, h, w])?;
-    let mixed = (smooth.f_mul_scalar(0.9)?.f_add(&fine.f_mul_scalar(0.1)?)?).f_mul_scalar(high - low)?;
-    // NHWC in memory, as frames arrive.
-    let blob = mixed.f_add_scalar(low)?.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
-    blob.f_to_kind(kind)
 }
 
 /// Relative root mean square of the difference; infinite where the outputs do not even have the same shapes.

@@ -1,5 +1,5 @@
-"""Writes what tests/suite/layouts.rs and restore/reference.rs compare with: small networks in models/, what they give in
-expected/.
+"""Writes what tests/suite/layouts.rs, restore/reference.rs and generate/reference.rs compare with: small networks in
+models/, what they give in expected/.
 
     python3 -m venv VENV && VENV/bin/pip install -r tests/reference/requirements.txt
     VENV/bin/python tests/reference/generate.py [NAME ...]
@@ -23,6 +23,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import generators  # noqa: E402
 import grids  # noqa: E402
 import queries  # noqa: E402
 import restorers  # noqa: E402
@@ -70,11 +71,27 @@ def write_restorer(name, reference):
     print(f"{name}: {reference.facts}", flush=True)
 
 
+def write_generator(name, reference):
+    """Latents as numbers, and the picture of each, byte after byte."""
+    if reference.exported is not None:
+        torch.jit.save(reference.exported, "generator.pt")
+        pack("generator.pt", HERE / "models" / f"{name}.pt")
+    count, height, width, channels = reference.pictures.shape
+    head = {"size": [width, height], "channels": channels, "latent": list(reference.latents.shape[1:])}
+    latents = ",\n".join("    " + json.dumps(latent.flatten().tolist()) for latent in reference.latents)
+    text = json.dumps(head, indent=2)[:-2] + f',\n  "latents": [\n{latents}\n  ]\n}}\n'
+    (HERE / "expected" / f"{name}.json").write_text(text)
+    (HERE / "expected" / f"{name}.bytes").write_bytes(reference.pictures.tobytes())
+    print(f"{name}: {count} pictures, mean level {reference.pictures.mean():.1f}", flush=True)
+
+
 def main():
     os.chdir(tempfile.mkdtemp())  # where ultralytics leaves its exports
-    names = sys.argv[1:] or [*MAKERS, *restorers.MAKERS]
+    names = sys.argv[1:] or [*MAKERS, *restorers.MAKERS, *generators.MAKERS]
     for name in (name for name in names if name in restorers.MAKERS):
         write_restorer(name, restorers.MAKERS[name]())
+    for name in (name for name in names if name in generators.MAKERS):
+        write_generator(name, generators.MAKERS[name]())
     torch.set_grad_enabled(False)
     for name in (name for name in names if name in MAKERS):
         torch.manual_seed(20)

@@ -3,6 +3,7 @@
 mod codec;
 mod common;
 mod detect;
+mod generate;
 mod hostile;
 mod house;
 mod interpolate;

@@ -111,3 +111,43 @@ pub fn slow_restorer(folder: &Path, name: &str, work: usize) -> PathBuf {
         vec![x * 0.5 + load.mean(Kind::Float) * 0.0]
     })
 }
+
+/// Traces a decoder from one latent of the sizes `latent`, and saves it as `name` in `folder`, with a card beside it where `card`
+/// is not empty.
+pub fn decoder(
+    folder: &Path,
+    name: &str,
+    latent: &[i64],
+    card: &str,
+    forward: impl Fn(&Tensor) -> Vec<Tensor>,
+) -> PathBuf {
+    let size: Vec<i64> = std::iter::once(1).chain(latent.iter().copied()).collect();
+    let input = Tensor::zeros(size, (Kind::Float, tch::Device::Cpu));
+    let archive = gst_torch_runtime::trace(&input, |x| Ok(forward(x))).expect("it can be traced");
+    let path = folder.join(name);
+    std::fs::write(&path, archive).expect("the folder is writable");
+    if !card.is_empty() {
+        std::fs::write(path.with_extension("toml"), card).expect("the folder is writable");
+    }
+    path
+}
+
+/// Of 8 numbers a grey picture of 32 x 24 of 0 to 1, every pixel another mixture of them.
+pub fn mixture(folder: &Path, name: &str) -> PathBuf {
+    let weights = (Tensor::arange(8 * 32 * 24, (Kind::Float, tch::Device::Cpu)) * 0.37).sin().view([8, 32 * 24]) * 0.7;
+    decoder(folder, name, &[8], "[config]\nlatent = [8]\nsize = [32, 24]\n", move |x| {
+        vec![x.matmul(&weights).sigmoid()]
+    })
+}
+
+/// As `mixture`, and it takes its time: `work` products of square matrices of 512.
+pub fn slow_mixture(folder: &Path, name: &str, work: usize) -> PathBuf {
+    let weights = (Tensor::arange(8 * 32 * 24, (Kind::Float, tch::Device::Cpu)) * 0.37).sin().view([8, 32 * 24]) * 0.7;
+    decoder(folder, name, &[8], "[config]\nlatent = [8]\nsize = [32, 24]\n", move |x| {
+        let mut load = (x.mean(Kind::Float) * 0.0 + 0.001).expand([512, 512], false).contiguous();
+        for _ in 0..work {
+            load = load.matmul(&load).tanh();
+        }
+        vec![(x.matmul(&weights) + load.mean(Kind::Float) * 0.0).sigmoid()]
+    })
+}

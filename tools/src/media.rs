@@ -42,6 +42,36 @@ pub fn each_frame(
     Ok(())
 }
 
+/// Hands the frames of a video, or of a picture, as RGB to `each` in order until it breaks or the video ends; scaled to `size`
+/// where one is given.
+pub fn each_rgb(
+    path: &Path,
+    size: Option<(usize, usize)>,
+    mut each: impl FnMut(Picture) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    gst::init()?;
+    let decoder = Decoder::open(path, sized(gst_video::VideoFormat::Rgb, size))?;
+    while let Some(sample) = decoder.next()? {
+        if each(picture_of(&sample).with_context(|| path.display().to_string())?)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn sized(
+    format: gst_video::VideoFormat,
+    size: Option<(usize, usize)>,
+) -> gst_video::VideoCapsBuilder<gst::caps::NoFeature> {
+    let caps = gst_video::VideoCapsBuilder::new().format(format);
+    match size {
+        Some((width, height)) => {
+            caps.width(width as i32).height(height as i32).pixel_aspect_ratio(gst::Fraction::new(1, 1))
+        }
+        None => caps,
+    }
+}
+
 /// A frame of 8-bit 4:2:0, Y then U and V, rows without gaps. Chroma has half the luma's size, rounded up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Yuv {
@@ -58,11 +88,7 @@ pub fn each_yuv(
     mut each: impl FnMut(Yuv) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     gst::init()?;
-    let mut caps = gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::I420);
-    if let Some((width, height)) = size {
-        caps = caps.width(width as i32).height(height as i32).pixel_aspect_ratio(gst::Fraction::new(1, 1));
-    }
-    let decoder = Decoder::open(path, caps)?;
+    let decoder = Decoder::open(path, sized(gst_video::VideoFormat::I420, size))?;
     while let Some(sample) = decoder.next()? {
         if each(yuv_of(&sample).with_context(|| path.display().to_string())?)?.is_break() {
             break;

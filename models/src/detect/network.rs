@@ -49,6 +49,11 @@ impl Config {
         64
     }
 
+    /// Channels of what [`DetectNet::seen`] gives.
+    pub fn seen(&self) -> Vec<i64> {
+        [self.stem[1]].into_iter().chain(self.stages).collect()
+    }
+
     /// What a forward pass of one `width` x `height` picture multiplies and adds (convolutions only; everything else is
     /// thousands of times less).
     pub fn macs(&self, width: i64, height: i64) -> i64 {
@@ -163,13 +168,7 @@ impl DetectNet {
     /// # Errors
     /// When `x` is not `(N, 3, H, W)` floating point on the device of the weights.
     pub fn forward_t(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>, TchError> {
-        let mut x = self.stem[0].forward_t(x, train)?.f_relu()?;
-        x = self.stem[1].forward_t(&x, train)?.f_relu()?;
-        let mut levels = Vec::with_capacity(STRIDES.len());
-        for stage in &self.stages {
-            x = stage.forward_t(&x, train)?;
-            levels.push(x.shallow_clone());
-        }
+        let mut levels = self.backbone(x, train)?.split_off(1);
         levels[2] = self.context.forward_t(&levels[2], train)?;
 
         let mut features = Vec::with_capacity(levels.len());
@@ -182,6 +181,25 @@ impl DetectNet {
         features[0] = add_upsampled(&features[0], &features[1])?.f_relu()?;
 
         features.iter().enumerate().map(|(level, feature)| self.head.forward_t(feature, level, train)).collect()
+    }
+
+    /// The maps of the backbone at 1/4, 1/8, 1/16 and 1/32.
+    fn backbone(&self, x: &Tensor, train: bool) -> Result<Vec<Tensor>, TchError> {
+        let x = self.stem[0].forward_t(x, train)?.f_relu()?;
+        let mut maps = vec![self.stem[1].forward_t(&x, train)?.f_relu()?];
+        for (index, stage) in self.stages.iter().enumerate() {
+            maps.push(stage.forward_t(&maps[index], train)?);
+        }
+        Ok(maps)
+    }
+
+    /// What is seen on the way to the raw maps: at 1/4, 1/8, 1/16 and 1/32, as many channels as [`Config::seen`] says; for those
+    /// who compare pictures by it.
+    ///
+    /// # Errors
+    /// When `x` is not `(N, 3, H, W)` floating point on the device of the weights.
+    pub fn seen(&self, x: &Tensor) -> Result<Vec<Tensor>, TchError> {
+        self.backbone(x, false)
     }
 }
 

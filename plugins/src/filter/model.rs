@@ -11,6 +11,7 @@ use gst_torch_runtime::{Error, Model, Result as TorchResult};
 use super::Session;
 use super::imp::{CAT, Stream, TorchFilter, Virtuals};
 use super::outlet::output_of;
+use crate::report;
 use crate::sync::lock;
 
 impl TorchFilter {
@@ -107,30 +108,10 @@ impl TorchFilter {
 
     /// Tells the application that something takes its time.
     pub(super) fn progress<T>(&self, code: &str, text: &str, work: impl FnOnce() -> TorchResult<T>) -> TorchResult<T> {
-        let post = |kind, text: &str| {
-            let message = gst::message::Progress::builder(kind, code, text).src(&*self.obj()).build();
-            let _ = self.obj().post_message(message);
-        };
-        post(gst::ProgressType::Start, text);
-        let result = work();
-        match &result {
-            Ok(_) => post(gst::ProgressType::Complete, text),
-            Err(error) => post(gst::ProgressType::Error, &error.to_string()),
-        }
-        result
+        report::progress(&*self.obj(), code, text, work)
     }
 
     pub(super) fn post_error(&self, error: &Error) {
-        match error {
-            Error::NotFound { .. } => gst::element_imp_error!(self, gst::ResourceError::NotFound, ["{error}"]),
-            Error::BadFile { .. } | Error::WrongTask { .. } => {
-                gst::element_imp_error!(self, gst::ResourceError::OpenRead, ["{error}"])
-            }
-            Error::Unavailable { .. } | Error::BadWord { .. } => {
-                gst::element_imp_error!(self, gst::LibraryError::Settings, ["{error}"])
-            }
-            Error::OutOfMemory { .. } => gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ["{error}"]),
-            _ => gst::element_imp_error!(self, gst::StreamError::Failed, ["{error}"]),
-        }
+        self.post_error_message(report::message(error));
     }
 }

@@ -14,6 +14,22 @@ pub enum Layout {
     ChannelsLast,
 }
 
+/// The numbers of a contiguous tensor of fp32 on the CPU, in the order of its dimensions.
+///
+/// # Errors
+/// When it is another.
+pub fn numbers_mut(tensor: &mut Tensor) -> Result<&mut [f32]> {
+    let fits =
+        tensor.defined() && tensor.device() == Device::Cpu && tensor.f_kind()? == Kind::Float && tensor.is_contiguous();
+    if !fits {
+        let expected = "a contiguous tensor of fp32 on the CPU".to_string();
+        return Err(Error::Tensor { expected, got: format!("{tensor:?}").chars().take(80).collect() });
+    }
+    // SAFETY: dense, of this type and in this process's memory, all checked above; the borrow is exclusive. Other tensors
+    // may share the memory, as everywhere in tch: whoever has one of those in another thread must not write there.
+    Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+}
+
 /// A number that a tensor can hold.
 pub(super) trait Element: Copy + Default + PartialEq {
     const KIND: Kind;

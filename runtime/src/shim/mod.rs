@@ -20,6 +20,7 @@ struct RawOutputs {
 unsafe extern "C" {
     fn gt_free(text: *mut c_char);
     fn gt_set_threads(threads: c_int);
+    fn gt_avoid_chance();
     fn gt_module_load(
         path: *const c_char,
         data: *const u8,
@@ -258,6 +259,12 @@ impl Drop for Fuser {
 pub(crate) fn set_threads(threads: usize) {
     // SAFETY: takes a positive number.
     unsafe { gt_set_threads(threads.max(1) as c_int) }
+}
+
+/// From now on cuDNN takes only algorithms that give the same bits each time, in the whole process. No effect on a CPU.
+pub(crate) fn avoid_chance() {
+    // SAFETY: sets a flag of libtorch's global context.
+    unsafe { gt_avoid_chance() }
 }
 
 /// The version of libtorch that the shim was built against, `2.13.0`.

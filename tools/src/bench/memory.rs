@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use super::pipeline::Frames;
+use super::pipeline::{self, Frames};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The clip whose frames are used.
-    clip: PathBuf,
+    #[arg(required_unless_present = "source")]
+    clip: Option<PathBuf>,
+    /// Instead of a clip: a source, with its properties.
+    #[arg(long, conflicts_with_all = ["clip", "elements"])]
+    source: Option<String>,
     #[arg(long, default_value_t = 20_000)]
     frames: usize,
     /// What the frames pass.
@@ -21,10 +25,9 @@ pub struct Args {
 const SETTLED: usize = 1_000;
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let frames = Frames::read(&args.clip, 640, 360, 64)?;
     let mut settled = None;
     let total = args.frames;
-    frames.watch(&args.elements, total, |done| {
+    let report = |done| {
         if done == SETTLED || done % 4_000 == 0 || done == total {
             let now = resident().unwrap_or(0);
             let settled = *settled.get_or_insert(now);
@@ -34,7 +37,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 100.0 * (now as f64 / settled as f64 - 1.0)
             );
         }
-    })
+    };
+    match (&args.clip, &args.source) {
+        (_, Some(source)) => pipeline::watch_source(source, total, report),
+        (Some(clip), None) => Frames::read(clip, 640, 360, 64)?.watch(&args.elements, total, report),
+        (None, None) => bail!("a clip or --source was expected"),
+    }
 }
 
 /// Resident set of this process, bytes.

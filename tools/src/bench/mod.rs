@@ -2,6 +2,7 @@
 
 mod codec;
 mod detect;
+mod generate;
 mod memory;
 mod peers;
 mod pipeline;
@@ -26,6 +27,8 @@ enum Task {
     Codec(codec::Args),
     /// torchrestore against a bare libtorch loop and FFmpeg's filters.
     Restore(restore::Args),
+    /// torchsrc against a bare libtorch loop.
+    Generate(generate::Args),
     /// Resident memory over many frames.
     Memory(memory::Args),
 }
@@ -37,6 +40,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Task::Detect(args) => detect::run(args),
         Task::Codec(args) => codec::run(args),
         Task::Restore(args) => restore::run(args),
+        Task::Generate(args) => generate::run(args),
         Task::Memory(args) => memory::run(args),
     }
 }

@@ -128,6 +128,39 @@ impl Frames {
     }
 }
 
+/// Takes `count` frames of a source and says after each thousand how many came.
+pub fn watch_source(source: &str, count: usize, mut report: impl FnMut(usize)) -> anyhow::Result<()> {
+    let line = format!("{source} ! fakesink name=sink sync=false");
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+    let sink = pipeline.by_name("sink").context("the sink is there")?;
+    pipeline.set_state(gst::State::Playing)?;
+    let run = Watched(pipeline);
+    for done in (1_000..=count).step_by(1_000) {
+        loop {
+            let stats: gst::Structure = sink.property("stats");
+            if stats.get::<u64>("rendered").unwrap_or(0) >= done as u64 {
+                break;
+            }
+            let bus = run.0.bus().context("a pipeline has a bus")?;
+            let wanted = [gst::MessageType::Error, gst::MessageType::Eos];
+            if let Some(message) = bus.timed_pop_filtered(gst::ClockTime::from_mseconds(20), &wanted) {
+                bail!("{source} ends after {done} frames: {message:?}");
+            }
+        }
+        report(done);
+    }
+    Ok(())
+}
+
+/// Stopped when it goes out of scope.
+struct Watched(gst::Pipeline);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
 /// One stream: appsrc, the element, and a sink that counts.
 struct Run {
     pipeline: gst::Pipeline,

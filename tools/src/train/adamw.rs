@@ -4,6 +4,7 @@
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
+/// How much of the running mean of gradients a step keeps, where nobody says.
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
@@ -11,6 +12,7 @@ const EPSILON: f64 = 1e-8;
 pub struct AdamW {
     parameters: Vec<Parameter>,
     weight_decay: f64,
+    momentum: f64,
     steps: i32,
 }
 
@@ -30,7 +32,12 @@ impl AdamW {
             let value = value.shallow_clone();
             parameters.push(Parameter { name: name.clone(), mean: zeros()?, variance: zeros()?, value });
         }
-        Ok(AdamW { parameters, weight_decay, steps: 0 })
+        Ok(AdamW { parameters, weight_decay, momentum: BETA1, steps: 0 })
+    }
+
+    /// Keeps so much of the running mean of gradients; less where they turn often, as between adversaries.
+    pub fn with_momentum(self, momentum: f64) -> Self {
+        AdamW { momentum, ..self }
     }
 
     /// One step along the gradients, which are scaled down to a norm of `clip` where they are longer, and then cleared.
@@ -43,12 +50,12 @@ impl AdamW {
         if norm.is_finite() {
             self.steps += 1;
             let scale = (clip / norm).min(1.0);
-            let correction1 = 1.0 - BETA1.powi(self.steps);
+            let correction1 = 1.0 - self.momentum.powi(self.steps);
             let correction2 = 1.0 - BETA2.powi(self.steps);
             for (parameter, gradient) in self.parameters.iter_mut().zip(&gradients) {
                 let gradient = gradient.f_mul_scalar(scale)?;
                 let Parameter { value, mean, variance, .. } = parameter;
-                let _ = mean.f_lerp_(&gradient, 1.0 - BETA1)?;
+                let _ = mean.f_lerp_(&gradient, 1.0 - self.momentum)?;
                 let _ = variance.f_lerp_(&gradient.f_square()?, 1.0 - BETA2)?;
                 if value.dim() == 4 {
                     let _ = value.f_mul_scalar_(1.0 - rate * self.weight_decay)?;

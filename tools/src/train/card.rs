@@ -138,10 +138,10 @@ pub struct Training<'a> {
     pub val: &'a [footage::Source],
 }
 
-/// Writes the card of `weights` beside them, for a network that is called like its task. `max_error` is what other precisions may
-/// change.
+/// Writes the card of `weights` beside them. `max_error` is what other precisions may change.
 pub fn learnt(
     task: &str,
+    network: &str,
     config: Value,
     max_error: f64,
     weights: &Path,
@@ -152,7 +152,7 @@ pub fn learnt(
     let mut card = hand_written(&path)?;
     let file = weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
     card.insert("task".into(), task.into());
-    card.insert("network".into(), task.into());
+    card.insert("network".into(), network.into());
     card.insert("weights".into(), file.into());
     card.insert("sha256".into(), sha256(weights)?.into());
     card.insert("config".into(), config);

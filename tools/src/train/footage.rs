@@ -1,5 +1,6 @@
 //! Videos and pictures to train on, in memory as they are coded: 8-bit 4:2:0.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,9 @@ A video, a picture, or a folder (searched with its subfolders), then options, al
   size=WxH       scale videos to this size (default: to at most 540 rows)
   frames=A-B     only these frames of each video, counted from 1
   weight=W       how often each of its files is drawn, against other files (default 1)
-  not=NAME       leave out files whose path has NAME in it; may be repeated";
+  not=NAME       leave out files whose path has NAME in it; may be repeated
+  list=FILE      only files whose names, without their endings, are lines of this text
+  class=LABEL    what they show, for a generator with --labels";
 
 /// Videos are scaled to at most this many rows: their coding artefacts shrink with them.
 const ROWS: usize = 540;
@@ -47,6 +50,8 @@ pub struct Source {
     frames: Option<(u64, u64)>,
     weight: f64,
     not: Vec<String>,
+    list: Option<PathBuf>,
+    class: Option<String>,
 }
 
 impl fmt::Display for Source {
@@ -61,8 +66,16 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let path = PathBuf::from(parts.next().unwrap_or_default());
-        let mut source =
-            Source { text: text.to_string(), path, size: Size::Limited, frames: None, weight: 1.0, not: Vec::new() };
+        let mut source = Source {
+            text: text.to_string(),
+            path,
+            size: Size::Limited,
+            frames: None,
+            weight: 1.0,
+            not: Vec::new(),
+            list: None,
+            class: None,
+        };
         for part in parts {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             let bad = |expected: &str| format!("{key}={value}: expected {expected}");
@@ -81,6 +94,8 @@ impl FromStr for Source {
                     source.weight = weight.ok_or_else(|| bad("a number above 0"))?
                 }
                 "not" if !value.is_empty() => source.not.push(value.into()),
+                "list" if !value.is_empty() => source.list = Some(value.into()),
+                "class" if !value.is_empty() => source.class = Some(value.into()),
                 _ => return Err(format!("\"{part}\" is no option of a data source")),
             }
         }
@@ -97,6 +112,30 @@ impl Source {
         self
     }
 
+    /// What it shows, where it says.
+    pub fn class(&self) -> Option<&str> {
+        self.class.as_deref()
+    }
+
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// Width and height that it says frames are to have.
+    pub fn exactly(&self) -> Option<(usize, usize)> {
+        if let Size::Exactly(width, height) = self.size { Some((width, height)) } else { None }
+    }
+
+    /// Whether a frame, counted from 1, is one of those.
+    pub fn wants(&self, number: u64) -> bool {
+        self.frames.is_none_or(|(first, last)| (first..=last).contains(&number))
+    }
+
+    /// Whether no frame is wanted after this one.
+    pub fn ends_at(&self, number: u64) -> bool {
+        self.frames.is_some_and(|(_, last)| number >= last)
+    }
+
     /// The videos and pictures, in order of their names.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
@@ -106,6 +145,11 @@ impl Source {
             files.push(self.path.clone());
         }
         files.retain(|file| !self.not.iter().any(|name| file.to_string_lossy().contains(name)));
+        if let Some(list) = &self.list {
+            let text = std::fs::read_to_string(list).with_context(|| list.display().to_string())?;
+            let names: HashSet<&str> = text.lines().map(str::trim).collect();
+            files.retain(|file| file.file_stem().is_some_and(|stem| names.contains(&*stem.to_string_lossy())));
+        }
         files.sort();
         ensure!(!files.is_empty(), "{} has no video or picture", self.path.display());
         Ok(files)
@@ -200,17 +244,14 @@ impl Footage {
 }
 
 fn read_file(path: &Path, source: &Source, smallest: usize) -> Result<Vec<Shot>> {
-    let range = source.frames;
-    let wanted = |number: u64| range.is_none_or(|(a, b)| (a..=b).contains(&number));
     // A first look says how long it is and how large, so that the shots can be spread over it.
     let (mut count, mut size) = (0u64, (0, 0));
     let mut number = 0;
     media::each_yuv(path, None, |frame| {
         number += 1;
         size = (frame.width, frame.height);
-        count += u64::from(wanted(number));
-        let past = range.is_some_and(|(_, last)| number >= last);
-        Ok(if past || count >= 3000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        count += u64::from(source.wants(number));
+        Ok(if source.ends_at(number) || count >= 3000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     let scaled = match source.size {
         Size::Exactly(width, height) => (width, height),
@@ -229,7 +270,7 @@ fn read_file(path: &Path, source: &Source, smallest: usize) -> Result<Vec<Shot>>
     let (mut number, mut index) = (0, 0);
     media::each_yuv(path, Some(scaled), |frame| {
         number += 1;
-        if wanted(number) {
+        if source.wants(number) {
             if index % spacing == 0 && (read.len() as u64) < shots {
                 read.push(Vec::new());
             }
@@ -304,9 +345,28 @@ mod tests {
         let source: Source = "clips,frames=3-9,size=64x36,weight=2.5,not=car,not=dash".parse().unwrap();
         assert_eq!((source.frames, source.size, source.weight), (Some((3, 9)), Size::Exactly(64, 36), 2.5));
         assert_eq!(source.not, ["car", "dash"]);
-        for bad in ["a,frames=9-3", "a,weight=0", "a,labels=x", "a,not=", "a,size=64"] {
+        for bad in ["a,frames=9-3", "a,weight=0", "a,labels=x", "a,not=", "a,class=", "a,size=64"] {
             assert!(bad.parse::<Source>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_list_names_files_without_their_endings() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.png", "b.jpg", "c.png", "a.txt"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let list = folder.path().join("list.txt");
+        std::fs::write(&list, "a\nc \nmissing\n").unwrap();
+        let text = format!("{},list={},class=x,frames=2-3", folder.path().display(), list.display());
+        let source: Source = text.parse().unwrap();
+        let names: Vec<_> = source.files().unwrap().iter().map(|f| f.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["a.png", "c.png"]);
+        assert_eq!(source.class(), Some("x"));
+        assert_eq!(
+            [1, 2, 3, 4].map(|n| (source.wants(n), source.ends_at(n))),
+            [(false, false), (true, false), (true, true), (false, true)]
+        );
     }
 
     #[test]

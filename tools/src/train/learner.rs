@@ -30,6 +30,16 @@ pub struct Plan {
     pub setting: String,
 }
 
+impl Plan {
+    /// How much of a run is over, 0 to 1.
+    pub fn done(&self, progress: &Progress) -> f64 {
+        match self.time_limit {
+            Some(minutes) => (progress.seconds / (minutes * 60.0)).min(1.0),
+            None => (progress.step as f64 / self.steps as f64).min(1.0),
+        }
+    }
+}
+
 pub struct Learner<N> {
     pub net: N,
     /// The same network with averaged weights: what is scored and saved.
@@ -98,10 +108,7 @@ impl<N> Learner<N> {
 
     /// How much of the run is over, 0 to 1.
     pub fn done(&self) -> f64 {
-        match self.plan.time_limit {
-            Some(minutes) => (self.progress.seconds / (minutes * 60.0)).min(1.0),
-            None => (self.progress.step as f64 / self.plan.steps as f64).min(1.0),
-        }
+        self.plan.done(&self.progress)
     }
 
     /// The steps between two checkpoints, fewer at the end. `loss` is told the number of the step, which with the seed
@@ -117,7 +124,7 @@ impl<N> Learner<N> {
             ensure!(value.is_finite(), "the loss is no number: try a lower --rate");
             loss.f_backward()?;
             self.optimiser.step(self.plan.rate * schedule(self.done()), CLIP)?;
-            self.follow()?;
+            follow(&self.variables, &self.averages, self.progress.step)?;
             sum += value;
             steps += 1;
             self.progress.step += 1;
@@ -129,18 +136,17 @@ impl<N> Learner<N> {
         self.progress.epoch += 1;
         Ok(sum / steps.max(1) as f64)
     }
+}
 
-    /// Moves the average towards the weights, quickly at first.
-    fn follow(&mut self) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        let step = self.progress.step as f64;
-        let keep = ((1.0 + step) / (10.0 + step)).min(0.999);
-        for (name, variable) in &self.variables {
-            let mut average = self.averages[name].shallow_clone();
-            let _ = average.f_lerp_(variable, 1.0 - keep)?;
-        }
-        Ok(())
+/// Moves averages towards the variables, quickly at first.
+pub fn follow(variables: &[(String, Tensor)], averages: &HashMap<String, Tensor>, step: u64) -> Result<()> {
+    let _guard = tch::no_grad_guard();
+    let keep = ((1.0 + step as f64) / (10.0 + step as f64)).min(0.999);
+    for (name, variable) in variables {
+        let mut average = averages[name].shallow_clone();
+        let _ = average.f_lerp_(variable, 1.0 - keep)?;
     }
+    Ok(())
 }
 
 /// Linear warm-up, then half a cosine down to a hundredth.

@@ -9,6 +9,7 @@ mod codec;
 pub mod dataset;
 mod detect;
 pub mod footage;
+pub mod generate;
 mod interpolate;
 mod learner;
 mod restore;
@@ -28,6 +29,8 @@ enum Task {
     Detect(detect::Args),
     /// The autoencoder codec, from videos and pictures.
     Codec(codec::Args),
+    /// A generator, from videos and pictures of what it is to make.
+    Generate(generate::Args),
     /// The network that fuses two pictures into one between them, from videos.
     Interpolate(interpolate::Args),
     /// A restorer: of noise, compression, blur, size or light.
@@ -38,6 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.task {
         Task::Detect(args) => detect::run(args),
         Task::Codec(args) => codec::run(args),
+        Task::Generate(args) => generate::run(args),
         Task::Interpolate(args) => interpolate::run(args),
         Task::Restore(args) => restore::run(args),
     }

@@ -47,23 +47,6 @@ impl RestoreNet {
     }
 }
 
-/// The weights of a model of any task, by a built-in name, a card or a safetensors file.
-///
-/// # Errors
-/// When there is no such model, or it is none of the restorer's.
-pub fn weights(name: &str) -> Result<Vec<u8>, String> {
-    if let Some(model) = crate::builtin::MODELS.iter().find(|m| m.name == name) {
-        return Ok(model.weights.to_vec());
-    }
-    let mut path = std::path::PathBuf::from(name);
-    if path.extension().is_some_and(|e| e == "toml") {
-        let card = gst_torch_runtime::card::Card::read(&path).map_err(|e| e.to_string())?;
-        let file = card.weights.ok_or_else(|| format!("{name} names no weights"))?;
-        path.set_file_name(file);
-    }
-    std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))
-}
-
 /// A network that is not told the noise level begins as one that is told this, in levels of 8 bits.
 const UNTOLD: f64 = 8.0;
 
@@ -180,7 +163,7 @@ mod tests {
             let table = toml::Table::try_from(config).unwrap();
             let network = crate::builtin::networks("restore", &table, std::fs::read(&file).unwrap()).unwrap();
             let shape = [1, config.inputs(), 16, 20];
-            let archive = network.torchscript(shape, gst_torch_runtime::Precision::Fp32).unwrap();
+            let archive = network.torchscript(shape.into(), gst_torch_runtime::Precision::Fp32).unwrap();
             let module = tch::CModule::load_data(&mut &archive[..]).unwrap();
             let x = Tensor::rand(shape, (Kind::Float, Device::Cpu));
             let traced = match module.forward_is(&[tch::IValue::Tensor(x.copy())]).unwrap() {

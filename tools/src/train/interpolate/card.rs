@@ -23,5 +23,5 @@ pub fn write(args: &Args, config: Config, weights: &Path, progress: &Progress, s
         Table::from_iter(words.map(|(word, psnr)| (word.to_string(), in_parts(psnr, 100.0))))
     };
     let results: Table = scores.iter().map(|score| (score.word.to_string(), result(score).into())).collect();
-    learnt("interpolate", config, MAX_ERROR, weights, &training, results)
+    learnt("interpolate", "interpolate", config, MAX_ERROR, weights, &training, results)
 }

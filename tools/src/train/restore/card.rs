@@ -32,5 +32,5 @@ pub fn write(
         table
     };
     let results: Table = results.iter().map(|(name, score)| (name.clone(), Value::from(result(score)))).collect();
-    learnt("restore", config, MAX_ERROR, weights, &training, results)
+    learnt("restore", "restore", config, MAX_ERROR, weights, &training, results)
 }

@@ -7,6 +7,7 @@ mod score;
 mod streams;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use gst_torch_models::builtin;
 use gst_torch_models::restore::network::{self, RestoreNet};
 use gst_torch_models::restore::{Config, SAMPLES, Task, UNIT};
 use rand::SeedableRng;
@@ -42,7 +43,7 @@ pub fn run(args: Args) -> Result<()> {
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
 
     tch::manual_seed(args.seed as i64);
-    let weights = args.from.as_deref().map(network::weights).transpose().map_err(|e| anyhow!("--from: {e}"))?;
+    let weights = args.from.as_deref().map(builtin::weights).transpose().map_err(|e| anyhow!("--from: {e}"))?;
     let mut learner = Learner::new(plan(&args, &config), |store| {
         let net = RestoreNet::new(&store.root(), &config)?;
         if let Some(weights) = &weights {

@@ -1,33 +1,51 @@
-//! `gst-torch inspect MODEL`: what the runtime knows about a model file, and where each fact came from.
+//! What the runtime knows about a model file, and where each fact came from.
 
 use std::fmt::Display;
 
 use gst_torch_models::builtin;
 use gst_torch_models::detect::layout::{Hints, Layout};
 use gst_torch_models::detect::outputs::Outputs;
+use gst_torch_models::generate::decoder::Decoder;
+use gst_torch_models::generate::generator::{Generator, Options};
 use gst_torch_models::restore::custom::Wishes;
 use gst_torch_models::restore::interface::Interface;
-use gst_torch_models::restore::restorer::{Options, Restorer};
+use gst_torch_models::restore::restorer::{self, Restorer};
 use gst_torch_runtime::{DeviceSpec, Engine, Fact, ModelFile, ModelInfo, PrecisionSpec, planes};
 
-#[derive(clap::Args)]
-pub struct Args {
-    /// A built-in name, a card (.toml) or a TorchScript file (.pt).
-    model: String,
-    /// Where to run it once, to see its outputs.
-    #[arg(long, default_value = "cpu")]
-    device: DeviceSpec,
-    #[arg(long, default_value = "fp32")]
-    precision: PrecisionSpec,
+/// Where to run it once, to see its outputs.
+pub struct Where {
+    pub device: DeviceSpec,
+    pub precision: PrecisionSpec,
 }
 
-pub fn run(args: Args) -> anyhow::Result<()> {
-    let file = builtin::open(&args.model)?;
+pub fn run(name: &str, at: &Where) -> anyhow::Result<()> {
+    let file = builtin::open(name)?;
     print_facts(&file.info);
-    if file.info.task.value.as_deref() == Some("restore") {
-        return print_restorer(&file, &args);
+    match file.info.task.value.as_deref() {
+        Some("restore") => print_restorer(&file, at),
+        Some("generate") => print_generator(name, at),
+        Some(_) => print_outputs(&file, at),
+        // A decoder that says nothing of itself takes no pictures.
+        None => print_outputs(&file, at).or_else(|error| print_generator(name, at).map_err(|_| error)),
     }
-    print_outputs(&file, &args)
+}
+
+/// What a generator is made of, and how it runs.
+fn print_generator(name: &str, at: &Where) -> anyhow::Result<()> {
+    let options = Options { device: at.device, precision: at.precision, ..Options::default() };
+    let generator = Generator::open(name, &options)?;
+    let line = |name: &str, value: &dyn Display| println!("{name:<14} {value}");
+    let Decoder { latent, layout, numbers, .. } = generator.decoder();
+    let space = generator.latents().space();
+    line("latent", &format!("{:?}, {:?}", latent.item(), space.distribution));
+    if space.classes > 0 {
+        line("classes", &space.classes);
+    }
+    line("picture", &format!("{}x{} of {} channel(s)", layout.width, layout.height, layout.channels));
+    line("black, white", &format!("{:?}", [0.0, 1.0].map(|level| (level - numbers.shift[0]) / numbers.gain[0])));
+    line("mode", &format!("{:?}", generator.natural_mode()).to_lowercase());
+    print_engine(generator.engine());
+    Ok(())
 }
 
 fn print_facts(info: &ModelInfo) {
@@ -57,8 +75,8 @@ fn print_facts(info: &ModelInfo) {
 }
 
 /// What a restorer takes and gives, and how it runs on frames of a usual size.
-fn print_restorer(file: &ModelFile, args: &Args) -> anyhow::Result<()> {
-    let model = file.load(args.device, args.precision)?;
+fn print_restorer(file: &ModelFile, at: &Where) -> anyhow::Result<()> {
+    let model = file.load(at.device, at.precision)?;
     let frame = planes::FrameInfo::new(planes::PixelFormat::I420, 640, 360);
     let line = |name: &str, value: &dyn Display| println!("{name:<14} {value}");
     match Interface::of(&model, &frame, &Wishes::default())? {
@@ -73,14 +91,14 @@ fn print_restorer(file: &ModelFile, args: &Args) -> anyhow::Result<()> {
             line("scale", &custom.scale);
         }
     }
-    let restorer = Restorer::new(&model, &frame, &Options::default(), false)?;
+    let restorer = Restorer::new(&model, &frame, &restorer::Options::default(), false)?;
     print_engine(restorer.engine());
     Ok(())
 }
 
 /// Runs it once on grey: the outputs are known for certain only then.
-fn print_outputs(file: &ModelFile, args: &Args) -> anyhow::Result<()> {
-    let model = file.load(args.device, args.precision)?;
+fn print_outputs(file: &ModelFile, at: &Where) -> anyhow::Result<()> {
+    let model = file.load(at.device, at.precision)?;
     let spec = file.info.input_spec([640, 640]);
     let engine = model.engine(spec.channels(), spec.height, spec.width)?;
     let frame = planes::FrameInfo::new(planes::PixelFormat::Rgb, spec.width, spec.height);
