@@ -36,6 +36,7 @@ pub const MODELS: &[BuiltIn] = &[
     built_in!("super-resolution-x4"),
     built_in!("low-light"),
     built_in!("interpolate"),
+    built_in!("cells-gan"),
     built_in!("scene"),
     built_in!("scene-vq"),
 ];
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, scene, scene-vq";
+        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, cells-gan, scene, scene-vq";
         assert!(error.contains("persn") && error.contains(known), "{error}");
     }
 

@@ -24,6 +24,8 @@ const CEILING: f32 = 4.0;
 /// A frame of fewer pixels has fewer to find it in, and so carries it stronger, up to so many times.
 const PIXELS: f32 = 64.0 * 64.0;
 const STRONGEST: f32 = 4.5;
+/// In levels; the most of all, at the deviation of the pattern.
+const LIMIT: f32 = 8.0;
 /// What is local reaches so many pixels to each side.
 const REACH: usize = 2;
 
@@ -70,7 +72,7 @@ pub fn mark(picture: &mut [f32], width: usize, height: usize) {
     let squares: Vec<f32> = luma.iter().map(|v| v * v).collect();
     let (mut means, mut energies) = (Boxes::new(&luma, width, height), Boxes::new(&squares, width, height));
     let strength = (PIXELS / count as f32).powf(0.9).clamp(1.0, STRONGEST);
-    let [floor, share, ceiling] = [FLOOR / 255.0, SHARE, CEILING / 255.0].map(|value| value * strength);
+    let (floor, share, ceiling) = (FLOOR * strength / 255.0, SHARE, (CEILING * strength).min(LIMIT) / 255.0);
     let pattern = pattern();
     let mut offsets = vec![0.0; width];
     for y in 0..height {
@@ -177,7 +179,7 @@ impl Detector {
     /// Luma of one frame, in levels of 8 bits; rows are `stride` bytes apart.
     pub fn add(&mut self, luma: &[u8], stride: usize, width: usize, height: usize) {
         const SOFTENING: f32 = 1.0;
-        const LIMIT: f32 = 2.5;
+        const LARGEST: f32 = 2.5;
         let rows = luma.chunks(stride.max(1)).take(height).filter(|row| row.len() >= width);
         let levels: Vec<f32> = rows.flat_map(|row| row[..width].iter().map(|&level| f32::from(level))).collect();
         if width == 0 || levels.len() != width * height {
@@ -194,7 +196,7 @@ impl Detector {
             let sums = &mut self.sums[y % TILE * TILE..][..TILE];
             for (x, (v, energy)) in rest[y * width..][..width].iter().zip(energies.row(y)).enumerate() {
                 let evened = v / (energy.max(0.0).sqrt() + SOFTENING);
-                sums[x % TILE] += f64::from(evened.clamp(-LIMIT, LIMIT));
+                sums[x % TILE] += f64::from(evened.clamp(-LARGEST, LARGEST));
             }
         }
         self.frames += 1;
