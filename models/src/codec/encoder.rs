@@ -71,6 +71,9 @@ pub struct Encoder {
 /// Symbols and bytes of each slice, and the picture as it will be decoded.
 type Outcome = (Vec<Symbols>, Vec<Vec<u8>>, Picture);
 
+/// How blocks move, and what that foretells.
+type Motion = (Vec<Block>, Picture);
+
 /// What a picture needs, besides its latents.
 struct Draft {
     key: bool,
@@ -241,7 +244,7 @@ impl Encoder {
         let key = reference.is_none();
         let (still, moved) = match reference {
             Some(reference) => (None, Some(self.motion(canvas, reference, step, &self.symbols))),
-            None => self.from_still(canvas, step).unzip(),
+            None => self.beside_still(canvas, step).unzip(),
         };
         let kind = if moved.is_some() { Kind::Inter } else { Kind::Intra };
         let (mut blocks, prediction) =
@@ -262,7 +265,7 @@ impl Encoder {
     }
 
     /// The tones and the motion of a key frame beside the model's still, if there is one and it foretells much.
-    fn from_still(&self, canvas: &Picture, step: u8) -> Option<([Tone; 3], (Vec<Block>, Picture))> {
+    fn beside_still(&self, canvas: &Picture, step: u8) -> Option<([Tone; 3], Motion)> {
         let still = self.model.still(canvas.blocks())?;
         let tones = tone::between(still, canvas);
         let (blocks, prediction) = self.motion(canvas, &tone::apply(&tones, still), step, &[]);
@@ -270,7 +273,7 @@ impl Encoder {
     }
 
     /// The motion of a picture's blocks, and the prediction that comes of it; `before` are the symbols of the picture before.
-    fn motion(&self, canvas: &Picture, from: &Picture, step: u8, before: &[Symbols]) -> (Vec<Block>, Picture) {
+    fn motion(&self, canvas: &Picture, from: &Picture, step: u8, before: &[Symbols]) -> Motion {
         let (columns, rows) = canvas.blocks();
         let reference = Reference::new(from);
         let settings = Settings::for_step(step_size(f64::from(step)) as f32);
