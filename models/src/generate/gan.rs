@@ -1,6 +1,6 @@
 //! A generative adversarial network for little data and little time, after FastGAN (Liu et al., ICLR 2021).
 //!
-//! **Generator**: a latent spread over a small grid, then doublings: repeat, 3x3 convolution, batch norm, gated linear unit.
+//! **Generator**: a latent spread over a small grid, then doublings: interpolation, 3x3 convolution, batch norm, gated linear unit.
 //! Coarse maps gate fine ones, channel by channel (skip-layer excitation): gradients reach the latent in a few steps, which is
 //! what makes it learn quickly. Frozen, the norms vanish, and dense 3x3 convolutions are left.
 //!
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
-use super::layers::{BatchNorm, Conv, as_picture, doubled, in_kind_of};
+use super::layers::{BatchNorm, Conv, as_picture, in_kind_of};
 use super::{check, check_picture, coarsest, three};
 
 /// Widths of the network; the `[config]` table of a model card.
@@ -80,7 +80,7 @@ pub fn with_classes(latents: &Tensor, weights: &Tensor) -> Result<Tensor, TchErr
     Tensor::f_cat(&[latents, &weights], 1)
 }
 
-/// One doubling.
+/// One doubling. Bilinear: repeated pixels show as a fine weave until training has learnt to smooth them (Karras et al. 2019).
 struct Up {
     conv: Conv,
     norm: BatchNorm,
@@ -88,7 +88,9 @@ struct Up {
 
 impl Up {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.norm.forward(&self.conv.forward(&doubled(x)?)?, train)?.f_glu(1)
+        let (_, _, height, width) = x.size4()?;
+        let doubled = x.f_upsample_bilinear2d([2 * height, 2 * width], false, None, None)?;
+        self.norm.forward(&self.conv.forward(&doubled)?, train)?.f_glu(1)
     }
 }
 
