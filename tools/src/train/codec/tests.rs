@@ -26,7 +26,7 @@ fn clip(path: &Path, moves: bool) {
     let rings = "videotestsrc num-buffers=12 pattern=zone-plate kx2=8 ky2=8";
     let caps = "video/x-raw,format=I420,width=96,height=64,framerate=10/1";
     let line = if moves {
-        format!("{rings} kt=5 ! {caps} ! jpegenc quality=95 ! avimux ! filesink location={}", path.display())
+        format!("{rings} kt=20 ! {caps} ! jpegenc quality=95 ! avimux ! filesink location={}", path.display())
     } else {
         format!(
             "videotestsrc num-buffers=12 pattern=ball ! {caps} ! alpha method=custom target-r=0 target-g=0 target-b=0 ! mix. \
