@@ -159,9 +159,8 @@ fn every_format_and_size_comes_back_as_it_went() {
         for (width, height) in [(1, 1), (3, 2), (33, 31), (64, 48)] {
             let before = info(format, width, height, 25);
             let line = "appsrc name=in ! torchenc quality=90 ! tee name=t ! queue ! torchparse ! torchdec \
-                        ! videoconvert ! capsfilter name=filter ! appsink name=out sync=false";
+                        ! capsfilter name=filter ! appsink name=out sync=false";
             let pipeline = launch(line);
-            // NV12 comes back as I420, which says the same.
             pipeline.by_name("filter").unwrap().set_property("caps", before.to_caps().unwrap());
             let pictures: Vec<_> = (0..3).map(|n| picture(&before, n, n as u64 * 40_000_000)).collect();
             feed(&pipeline, pictures.clone());
@@ -176,6 +175,24 @@ fn every_format_and_size_comes_back_as_it_went() {
                 assert!(quality > enough, "{format:?} {width}x{height}: {quality:.1} dB");
             }
         }
+    }
+}
+
+#[test]
+fn chroma_that_downstream_takes_only_in_the_other_layout_is_turned() {
+    let kinds = [VideoFormat::I420, VideoFormat::Nv12];
+    for (from, to) in kinds.into_iter().flat_map(|from| kinds.map(|to| (from, to))) {
+        let (before, wanted) = (info(from, 33, 31, 25), info(to, 33, 31, 25));
+        let line =
+            "appsrc name=in ! torchenc quality=90 ! torchdec ! capsfilter name=filter ! appsink name=out sync=false";
+        let pipeline = launch(line);
+        pipeline.by_name("filter").unwrap().set_property("caps", wanted.to_caps().unwrap());
+        let (caps, source) = picture(&before, 0, 0);
+        feed(&pipeline, vec![(caps, source.clone())]);
+        let after = try_collect(&pipeline).unwrap_or_else(|error| panic!("{from:?} to {to:?}: {error}"));
+        let source = source.map_readable().unwrap();
+        let quality = psnr(&samples(&before, &source), &samples(&wanted, &after[0].bytes));
+        assert!(after.len() == 1 && quality > 30.0, "{from:?} to {to:?}: {quality:.1} dB");
     }
 }
 
@@ -224,10 +241,9 @@ fn caps_may_change_in_mid_stream() {
 fn states_change_up_and_down_in_either_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), &encoded(6, "key-int-max=3"));
-    let pipeline = launch(&format!(
-        "filesrc location={} ! torchparse ! torchdec ! torchenc ! torchparse ! torchdec ! fakesink name=sink sync=false",
-        path.display()
-    ));
+    let line =
+        format!("filesrc location={} ! torchparse ! torchdec ! torchenc ! torchparse ! torchdec", path.display());
+    let pipeline = launch(&format!("{line} ! fakesink name=sink sync=false"));
     let rendered = |pipeline: &gst::Pipeline| {
         let stats: gst::Structure = pipeline.by_name("sink").unwrap().property("stats");
         stats.get::<u64>("rendered").unwrap()
@@ -237,7 +253,9 @@ fn states_change_up_and_down_in_either_order() {
         assert_eq!(rendered(&pipeline), 6);
         pipeline.set_state(lowest).unwrap();
     }
-    // Each element by itself, those that bring data first.
+    // Each element by itself, those that bring data first. Nothing may reach the sink: while a sink waits in PAUSED,
+    // stopping the source waits for the sink, whatever is between them.
+    let pipeline = launch(&format!("{line} ! valve drop=true ! fakesink"));
     pipeline.set_locked_state(true);
     let elements: Vec<_> = pipeline.iterate_sorted().into_iter().map(Result::unwrap).collect();
     for target in [gst::State::Ready, gst::State::Paused, gst::State::Ready, gst::State::Null] {

@@ -120,6 +120,7 @@ mod tests {
             width: frame.width as u16,
             height: frame.height as u16,
             subsampling: frame.subsampling,
+            interleaved: false,
             colour: Colour::default(),
             rate: (30, 1),
             aspect: (1, 1),

@@ -15,6 +15,7 @@ use super::network::Network;
 use super::picture::Picture;
 use super::stream::{Header, PictureUnit};
 use super::symbols::{Kind, Symbols};
+use super::tone;
 
 /// Why a picture cannot be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -98,11 +99,12 @@ impl Decoder {
         let reference = match unit.kind {
             Kind::Intra => {
                 self.coders.iter_mut().for_each(Coder::reset);
-                if unit.still {
-                    let still = self.model.still((columns, rows)).ok_or(DecodeError::NoStill { columns, rows })?;
-                    Some(Reference::new(still))
-                } else {
-                    None
+                match &unit.still {
+                    Some(tones) => {
+                        let still = self.model.still((columns, rows)).ok_or(DecodeError::NoStill { columns, rows })?;
+                        Some(Reference::new(&tone::apply(tones, still)))
+                    }
+                    None => None,
                 }
             }
             Kind::Inter => {

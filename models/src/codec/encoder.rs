@@ -18,6 +18,7 @@ use super::quantise;
 use super::stream::{Header, PictureUnit};
 use super::symbols::{Block, CELL, CELLS, Kind, Mode, Symbols, predict_vector};
 use super::tensors;
+use super::tone::{self, Tone};
 use super::transform::{Sixteenths, block_step};
 
 /// Key frames are coded with a step index lower by this: everything is predicted from them. Not those that follow a key
@@ -75,6 +76,8 @@ struct Draft {
     key: bool,
     /// How it is coded; a key frame that is predicted from the model's still is coded as an inter picture.
     kind: Kind,
+    /// If it is predicted from the still, how bright it is beside that.
+    still: Option<[Tone; 3]>,
     step: u8,
     blocks: Vec<Block>,
     prediction: Picture,
@@ -155,7 +158,7 @@ impl Encoder {
             step: draft.step,
             number: self.number,
             reference: check,
-            still: key && draft.kind == Kind::Inter,
+            still: draft.still,
             time: request.time,
             slices: coded.iter().map(Vec::as_slice).collect(),
             detail: detail.as_deref(),
@@ -236,12 +239,9 @@ impl Encoder {
     ) -> Result<Draft, TchError> {
         let (columns, rows) = canvas.blocks();
         let key = reference.is_none();
-        let moved = match reference {
-            Some(reference) => Some(self.motion(canvas, reference, step, &self.symbols)),
-            None => {
-                let still = self.model.still((columns, rows));
-                still.map(|still| self.motion(canvas, still, step, &[])).filter(|(blocks, _)| mostly_predicted(blocks))
-            }
+        let (still, moved) = match reference {
+            Some(reference) => (None, Some(self.motion(canvas, reference, step, &self.symbols))),
+            None => self.from_still(canvas, step).unzip(),
         };
         let kind = if moved.is_some() { Kind::Inter } else { Kind::Intra };
         let (mut blocks, prediction) =
@@ -253,9 +253,20 @@ impl Encoder {
         let stage = self.stage(kind);
         let samples = tensors::of_pictures(&[canvas])?.f_to_device(self.model.device.torch())?;
         let predicted = predicted(kind, &prediction, &samples)?;
-        let steps = stage.steps(&index)?;
+        // The same for all blocks, as a rule: then once is enough.
+        let alike = blocks.iter().all(|block| block.step == blocks[0].step);
+        let steps = if alike { index.f_narrow(2, 0, 1)?.f_narrow(3, 0, 1)? } else { index.shallow_clone() };
+        let steps = stage.steps(&steps)?;
         let soft = stage.analyse(&samples, &predicted, &index, &steps, self.model.kind())?;
-        Ok(Draft { key, kind, step, blocks, prediction, soft: tensors::to_levels(&soft)? })
+        Ok(Draft { key, kind, still, step, blocks, prediction, soft: tensors::to_levels(&soft)? })
+    }
+
+    /// The tones and the motion of a key frame beside the model's still, if there is one and it foretells much.
+    fn from_still(&self, canvas: &Picture, step: u8) -> Option<([Tone; 3], (Vec<Block>, Picture))> {
+        let still = self.model.still(canvas.blocks())?;
+        let tones = tone::between(still, canvas);
+        let (blocks, prediction) = self.motion(canvas, &tone::apply(&tones, still), step, &[]);
+        mostly_predicted(&blocks).then_some((tones, (blocks, prediction)))
     }
 
     /// The motion of a picture's blocks, and the prediction that comes of it; `before` are the symbols of the picture before.
@@ -289,13 +300,11 @@ impl Encoder {
                     continue;
                 }
                 let place = rows.start * columns + index;
-                let soft = &draft.soft[place * block_len..][..block_len];
                 for cell in 0..CELLS {
-                    let soft = &soft[cell * CELL..][..CELL];
                     let levels: &mut [i16; CELL] =
                         symbols.cell_mut(index, cell).try_into().expect("a cell has CELL latents");
-                    let sizes = quantise::sizes(&draft.soft, columns, place, cell);
-                    quantise::cell(soft, &sizes, draft.kind == Kind::Inter, colour, levels);
+                    let around = quantise::Around::new(&draft.soft, columns, place, cell);
+                    quantise::cell(&around, draft.kind == Kind::Inter, colour, levels);
                 }
                 let empty = symbols.levels[index * block_len..][..block_len].iter().all(|l| *l == 0);
                 if empty

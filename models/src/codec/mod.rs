@@ -21,6 +21,7 @@ pub mod still;
 pub mod stream;
 pub mod symbols;
 pub mod tensors;
+pub mod tone;
 pub mod transform;
 pub mod vector;
 

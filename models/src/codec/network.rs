@@ -93,7 +93,15 @@ pub fn round(x: &Tensor) -> Result<Tensor, TchError> {
 
 /// Within bounds, with the gradient of the identity: what is out of bounds must find its way back.
 fn bound(x: &Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
+    if !x.requires_grad() {
+        return x.f_clamp(low, high);
+    }
     x.f_add(&x.f_clamp(low, high)?.f_sub(x)?.f_detach()?)
+}
+
+/// `x` within bounds, in its own memory where no gradient needs what was there.
+fn clamp(mut x: Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
+    if x.requires_grad() { x.f_clamp(low, high) } else { x.f_clamp_(low, high) }
 }
 
 fn parameter(path: &Path, name: &str, size: &[i64], init: Init) -> Result<Tensor, TchError> {
@@ -127,11 +135,13 @@ impl Exact {
         Exact { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), whole }
     }
 
-    /// The whole numbers that are multiplied, as `kind`.
+    /// What is multiplied and added, as `kind`: whole numbers, weights divided by 256, which changes no sum's digits and
+    /// saves dividing the sums.
     fn whole(&self, kind: Kind) -> Result<(Tensor, Tensor), TchError> {
         let weight = round(&self.weight.f_mul_scalar(WEIGHT_UNIT)?)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let weight = weight.f_mul_scalar(1.0 / WEIGHT_UNIT)?;
         // A bias has the unit of the result, so that bf16 holds it exactly.
-        let bias = round(&self.bias)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?.f_mul_scalar(WEIGHT_UNIT)?;
+        let bias = round(&self.bias)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
         Ok((channels_last(&weight.f_to_kind(kind)?)?, bias.f_to_kind(kind)?))
     }
 
@@ -147,7 +157,7 @@ impl Exact {
             let rounded = sum.f_to_kind(Kind::BFloat16)?.f_to_kind(kind)?;
             sum = if sum.requires_grad() { sum.f_add(&rounded.f_sub(&sum)?.f_detach()?)? } else { rounded };
         }
-        round(&sum.f_mul_scalar(1.0 / WEIGHT_UNIT)?)
+        if sum.requires_grad() { round(&sum) } else { sum.f_round_() }
     }
 
     /// An error where a sum could leave the numbers that fp32 counts exactly.
@@ -155,7 +165,8 @@ impl Exact {
         let largest = || -> Result<f64, TchError> {
             let (weight, bias) = tch::no_grad(|| self.whole(Kind::Double))?;
             let sums = weight.f_abs()?.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Double)?;
-            sums.f_mul_scalar(ACTIVATION_MAX)?.f_add(&bias.f_abs()?)?.f_max()?.try_into()
+            let sums = sums.f_mul_scalar(ACTIVATION_MAX)?.f_add(&bias.f_abs()?)?;
+            sums.f_mul_scalar(WEIGHT_UNIT)?.f_max()?.try_into()
         };
         match largest() {
             Ok(sum) if sum < (1 << 24) as f64 => Ok(()),
@@ -174,9 +185,10 @@ impl Residual {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let inner = self.0[0].forward(x)?.f_clamp(0.0, ACTIVATION_MAX)?;
-        let change = self.0[1].forward(&inner)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
-        x.f_add(&change)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)
+        let inner = clamp(self.0[0].forward(x)?, 0.0, ACTIVATION_MAX)?;
+        let mut change = clamp(self.0[1].forward(&inner)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let sum = if change.requires_grad() { change.f_add(x)? } else { change.f_add_(x)? };
+        clamp(sum, -ACTIVATION_MAX, ACTIVATION_MAX)
     }
 }
 
@@ -209,11 +221,11 @@ impl Synthesis {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.first.forward(x)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let mut x = clamp(self.first.forward(x)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
-        self.last.forward(&x)?.f_clamp(-CORRECTION_MAX, CORRECTION_MAX)
+        clamp(self.last.forward(&x)?, -CORRECTION_MAX, CORRECTION_MAX)
     }
 }
 

@@ -14,34 +14,47 @@ const CELLS_SAY: f32 = 0.7;
 /// Latents that nothing is around cost about as if their size were this, on average.
 const SIZE_MIN: f32 = 0.16;
 
-/// The size that each latent of a cell has on average, in steps, as those around it tell: the same frequency in the cells to
-/// the left, right, above and below, and the frequencies beside it. `soft` is as [`super::tensors::to_levels`] gives it.
-pub fn sizes(soft: &[f32], columns: usize, block: usize, cell: usize) -> [f32; CELL] {
-    let (wide, high) = (columns * 2, soft.len() / CELL / 2 / columns);
-    let (x, y) = (block % columns * 2 + cell % 2, block / columns * 2 + cell / 2);
-    let at = |x: usize, y: usize| -> &[f32] {
-        let place = (y / 2 * columns + x / 2) * CELLS + y % 2 * 2 + x % 2;
-        &soft[place * CELL..][..CELL]
-    };
-    let beside = [(x > 0).then(|| at(x - 1, y)), (x + 1 < wide).then(|| at(x + 1, y))];
-    let above = [(y > 0).then(|| at(x, y - 1)), (y + 1 < high).then(|| at(x, y + 1))];
-    let mut sizes = [0.0; CELL];
-    let mut count = 0.0;
-    for other in beside.into_iter().chain(above).flatten() {
-        count += 1.0;
-        sizes.iter_mut().zip(other).for_each(|(size, value)| *size += value.abs());
+/// No latent smaller than this is rounded up, whatever its size: see [`rounding`].
+const LEAST: f32 = 0.5;
+
+/// What is around a cell of latents, and tells how large each of them is likely to be.
+pub struct Around<'a> {
+    own: &'a [f32],
+    /// The cells to the left, right, above and below, those that there are.
+    cells: Vec<&'a [f32]>,
+}
+
+impl<'a> Around<'a> {
+    /// Of one `cell` of a `block`; `soft` are the latents of the picture, as [`super::tensors::to_levels`] gives them, in
+    /// units of steps.
+    pub fn new(soft: &'a [f32], columns: usize, block: usize, cell: usize) -> Self {
+        let (wide, high) = (columns * 2, soft.len() / CELL / 2 / columns);
+        let (x, y) = (block % columns * 2 + cell % 2, block / columns * 2 + cell / 2);
+        let at = |x: usize, y: usize| -> &[f32] {
+            let place = (y / 2 * columns + x / 2) * CELLS + y % 2 * 2 + x % 2;
+            &soft[place * CELL..][..CELL]
+        };
+        let beside = [(x > 0).then(|| at(x - 1, y)), (x + 1 < wide).then(|| at(x + 1, y))];
+        let above = [(y > 0).then(|| at(x, y - 1)), (y + 1 < high).then(|| at(x, y + 1))];
+        Around { own: at(x, y), cells: beside.into_iter().chain(above).flatten().collect() }
     }
-    let own = at(x, y);
-    for (from, scan) in [(0, &LUMA), (CHROMA[0], &CHROMA_SCAN), (CHROMA[1], &CHROMA_SCAN)] {
-        for (index, beside) in scan.beside.iter().enumerate() {
-            let others = beside.iter().filter(|other| usize::from(**other) != index);
-            let (sum, number) = others
-                .fold((0.0, 0.0), |(sum, number), other| (sum + own[from + usize::from(*other)].abs(), number + 1.0));
-            let size = &mut sizes[from + index];
-            *size = *size * CELLS_SAY / count + sum * (1.0 - CELLS_SAY) / number;
-        }
+
+    /// The size that a latent has on average, in steps, as those around it tell: the same frequency in the cells around, and
+    /// the frequencies beside it.
+    fn size(&self, index: usize) -> f32 {
+        let (from, scan) = match index {
+            _ if index < CHROMA[0] => (0, &LUMA),
+            _ if index < CHROMA[1] => (CHROMA[0], &CHROMA_SCAN),
+            _ => (CHROMA[1], &CHROMA_SCAN),
+        };
+        let mean = |(sum, count): (f32, f32)| sum / count;
+        let add = |(sum, count): (f32, f32), value: f32| (sum + value.abs(), count + 1.0);
+        let cells = self.cells.iter().map(|cell| cell[index]).fold((0.0, 0.0), add);
+        let frequencies = scan.beside[index - from].iter().map(|other| from + usize::from(*other));
+        let frequencies =
+            frequencies.filter(|other| *other != index).map(|other| self.own[other]).fold((0.0, 0.0), add);
+        mean(cells) * CELLS_SAY + mean(frequencies) * (1.0 - CELLS_SAY)
     }
-    sizes
 }
 
 /// What is added to a latent before it is rounded down: less than half, since a smaller level costs less, and the less the
@@ -52,12 +65,16 @@ fn rounding(value: f32, size: f32, inter: bool) -> f32 {
     0.5 * (1.0 - ROUNDING_WORTH[usize::from(inter)] * bits)
 }
 
-/// Levels of one cell for `soft`, which is in units of steps; `sizes` are those of [`sizes`]. `inter` cells are more often
-/// empty.
-pub fn cell(soft: &[f32], sizes: &[f32; CELL], inter: bool, colour: bool, levels: &mut [i16; CELL]) {
-    for ((level, &value), &size) in levels.iter_mut().zip(soft).zip(sizes) {
-        let size = (value.abs() + rounding(value, size, inter)).clamp(0.0, f32::from(LEVEL_MAX)) as i16;
-        *level = if value < 0.0 { -size } else { size };
+/// Levels of the cell that is in the middle of `around`. `inter` cells are more often empty.
+pub fn cell(around: &Around, inter: bool, colour: bool, levels: &mut [i16; CELL]) {
+    let soft = around.own;
+    for (index, (level, &value)) in levels.iter_mut().zip(soft).enumerate() {
+        *level = 0;
+        if value.abs() > LEAST {
+            let more = rounding(value, around.size(index), inter);
+            let size = (value.abs() + more).clamp(0.0, f32::from(LEVEL_MAX)) as i16;
+            *level = if value < 0.0 { -size } else { size };
+        }
     }
     if !colour {
         levels[super::symbols::CHROMA[0]..].fill(0);
@@ -80,11 +97,12 @@ pub fn cell(soft: &[f32], sizes: &[f32; CELL], inter: bool, colour: bool, levels
 mod tests {
     use super::*;
 
+    /// The levels of a cell whose neighbours' latents are all of `size`.
     fn levels(soft: &[(usize, f32)], size: f32) -> Vec<i16> {
-        let mut cell_of = [0.0; CELL];
-        soft.iter().for_each(|(at, value)| cell_of[*at] = *value);
+        let (mut own, beside) = ([0.0; CELL], [size; CELL]);
+        soft.iter().for_each(|(at, value)| own[*at] = *value);
         let mut levels = [7; CELL];
-        cell(&cell_of, &[size; CELL], true, true, &mut levels);
+        cell(&Around { own: &own, cells: vec![&beside] }, true, true, &mut levels);
         levels.to_vec()
     }
 
@@ -99,8 +117,8 @@ mod tests {
 
     #[test]
     fn the_same_latent_is_kept_where_its_like_are_and_dropped_where_none_is() {
-        let busy = [(0, 3.0), (1, 2.2), (2, 0.8)];
-        assert_eq!((levels(&busy, 2.0)[2], levels(&busy, 0.1)[2]), (1, 0));
+        let busy = [(0, 3.0), (1, 2.2), (40, 0.8)];
+        assert_eq!((levels(&busy, 2.0)[40], levels(&busy, 0.1)[40]), (1, 0));
     }
 
     #[test]
@@ -110,8 +128,8 @@ mod tests {
         soft[CELL + 30] = -4.0;
         soft[2 * CELL + 30] = 2.0;
         soft[0] = 9.0;
-        let sizes = sizes(&soft, 1, 0, 0);
-        assert!((sizes[30] - 0.7 * 3.0).abs() < 1e-5, "{}", sizes[30]);
-        assert!(sizes[1] > 0.5 && sizes[0] == 0.0, "a latent says nothing of itself");
+        let around = Around::new(&soft, 1, 0, 0);
+        assert!((around.size(30) - 0.7 * 3.0).abs() < 1e-5, "{}", around.size(30));
+        assert!(around.size(1) > 0.5 && around.size(0) == 0.0, "a latent says nothing of itself");
     }
 }

@@ -58,24 +58,26 @@ pub fn median(pictures: &[Picture]) -> Option<Picture> {
 /// Levels that the samples of a block differ from their mean at least, on average, for the block to have structure.
 const STRUCTURE: i32 = 4;
 
-/// Of the 16x16 blocks of luma that have structure, the share that the still is nearer to than their own mean is: high where
-/// the camera stands still. Zero where nothing has structure.
+/// Of the 16x16 blocks of luma in which the still has structure, the share that has the same structure in the picture: high
+/// where the camera stands still, however bright it is and whatever passes. Zero where nothing has structure.
 pub fn share(still: &Picture, picture: &Picture) -> f64 {
     let (columns, rows) = picture.blocks();
     let (mut structured, mut near) = (0, 0);
     for block in 0..columns * rows {
         let (x, y) = (block % columns * 16, block / columns * 16);
-        let samples = |picture: &Picture| -> Vec<i32> {
+        // Differences from the mean: exposure and daylight move all samples of a block alike.
+        let structure = |picture: &Picture| -> Vec<i32> {
             let rows = (y..y + 16).map(|row| &picture.planes[0].row(row)[x..x + 16]);
-            rows.flatten().map(|sample| i32::from(*sample)).collect()
+            let samples: Vec<i32> = rows.flatten().map(|sample| i32::from(*sample)).collect();
+            let mean = samples.iter().sum::<i32>() / 256;
+            samples.iter().map(|sample| sample - mean).collect()
         };
-        let (now, then) = (samples(picture), samples(still));
-        let mean = now.iter().sum::<i32>() / 256;
-        let to_mean: i32 = now.iter().map(|sample| (sample - mean).abs()).sum();
-        let to_still: i32 = now.iter().zip(&then).map(|(a, b)| (a - b).abs()).sum();
-        if to_mean >= STRUCTURE * 256 {
+        let (now, then) = (structure(picture), structure(still));
+        let strength: i32 = then.iter().map(|sample| sample.abs()).sum();
+        let change: i32 = now.iter().zip(&then).map(|(a, b)| (a - b).abs()).sum();
+        if strength >= STRUCTURE * 256 {
             structured += 1;
-            near += u32::from(to_still * 2 <= to_mean);
+            near += u32::from(change * 2 <= strength);
         }
     }
     f64::from(near) / f64::from(structured.max(1))
@@ -134,6 +136,10 @@ mod tests {
         let mut picture = still.clone();
         (0..16).for_each(|row| picture.planes[0].row_mut(row)[..16].reverse());
         assert_eq!((share(&still, &still), share(&still, &picture)), (1.0, 0.5));
-        assert_eq!(share(&still, &Picture::grey(2, 1)), 0.0, "nothing has structure");
+        let mut brighter = still.clone();
+        brighter.planes[0].data.iter_mut().for_each(|sample| *sample = (*sample / 2) + 100);
+        still.planes[0].data.iter_mut().for_each(|sample| *sample /= 2);
+        assert_eq!(share(&still, &brighter), 1.0);
+        assert_eq!(share(&Picture::grey(2, 1), &still), 0.0, "nothing has structure");
     }
 }

@@ -1,6 +1,7 @@
 //! Units of the stream: `docs/bitstream.md`, sections Units, Sequence header, Pictures.
 
 use super::symbols::Kind;
+use super::tone::Tone;
 
 pub const VERSION: u8 = 1;
 pub const MARKER: [u8; 2] = [0x9e, 0x54];
@@ -10,6 +11,8 @@ pub const LENGTH_MAX: usize = 1 << 28;
 pub const SIDE_MAX: u16 = 8192;
 /// Bytes of a model's name.
 const NAME_MAX: usize = 63;
+/// The subsampling byte of 4:2:0 whose U and V were interleaved.
+const INTERLEAVED: u8 = 4;
 /// No unit is shorter.
 pub const UNIT_MIN: usize = 7;
 
@@ -63,6 +66,8 @@ pub struct Header {
     pub width: u16,
     pub height: u16,
     pub subsampling: Subsampling,
+    /// Whether U and V of the source were interleaved (NV12, only of 4:2:0): for the decoder, to give them back so.
+    pub interleaved: bool,
     pub colour: Colour,
     /// Numerator and denominator; 0/1 where it varies.
     pub rate: (u32, u32),
@@ -95,7 +100,9 @@ impl Header {
         payload.extend(self.width.to_be_bytes());
         payload.extend(self.height.to_be_bytes());
         let Colour { range, matrix, transfer, primaries, site } = self.colour;
-        payload.extend([self.subsampling as u8, 8, range, matrix, transfer, primaries, site]);
+        let interleaved = self.interleaved && self.subsampling == Subsampling::Quarter;
+        let subsampling = if interleaved { INTERLEAVED } else { self.subsampling as u8 };
+        payload.extend([subsampling, 8, range, matrix, transfer, primaries, site]);
         payload.extend(self.rate.0.to_be_bytes());
         payload.extend(self.rate.1.to_be_bytes());
         payload.extend(self.aspect.0.to_be_bytes());
@@ -129,12 +136,13 @@ impl Header {
             return wrong(format!("{width}x{height} pixels; expected 1 to {SIDE_MAX} each way"));
         }
         let [subsampling, depth, range, matrix, transfer, primaries, site] = input.array()?;
+        let interleaved = subsampling == INTERLEAVED;
         let subsampling = match subsampling {
             0 => Subsampling::Grey,
-            1 => Subsampling::Quarter,
+            1 | INTERLEAVED => Subsampling::Quarter,
             2 => Subsampling::Half,
             3 => Subsampling::Full,
-            other => return wrong(format!("subsampling {other}; expected 0 to 3")),
+            other => return wrong(format!("subsampling {other}; expected 0 to 4")),
         };
         if depth != 8 {
             return wrong(format!("{depth} bits a sample; this decoder knows 8"));
@@ -150,7 +158,7 @@ impl Header {
             return wrong(format!("{} bytes; expected {}", payload.len(), input.at));
         }
         let colour = Colour { range, matrix, transfer, primaries, site };
-        Ok(Header { coding, model, name, width, height, subsampling, colour, rate, aspect, slice_rows })
+        Ok(Header { coding, model, name, width, height, subsampling, interleaved, colour, rate, aspect, slice_rows })
     }
 }
 
@@ -162,8 +170,8 @@ pub struct PictureUnit<'a> {
     pub number: u8,
     /// Checksum of the picture referred to.
     pub reference: Option<u16>,
-    /// Whether this intra picture is predicted from the model's still.
-    pub still: bool,
+    /// If this intra picture is predicted from the model's still, how bright Y, U and V are beside it.
+    pub still: Option<[Tone; 3]>,
     /// Nanoseconds; see the specification.
     pub time: Option<u64>,
     pub slices: Vec<&'a [u8]>,
@@ -173,9 +181,11 @@ pub struct PictureUnit<'a> {
 impl<'a> PictureUnit<'a> {
     /// The whole unit.
     pub fn write(&self) -> Vec<u8> {
-        let flags = u8::from(self.time.is_some()) | u8::from(self.detail.is_some()) << 1 | u8::from(self.still) << 2;
+        let flags =
+            u8::from(self.time.is_some()) | u8::from(self.detail.is_some()) << 1 | u8::from(self.still.is_some()) << 2;
         let mut payload = vec![flags, self.step, self.number];
         payload.extend(self.reference.into_iter().flat_map(u16::to_be_bytes));
+        payload.extend(self.still.iter().flatten().flat_map(|tone| [tone.gain, tone.offset as u8]));
         if let Some(time) = self.time {
             leb(&mut payload, time);
         }
@@ -193,11 +203,17 @@ impl<'a> PictureUnit<'a> {
     pub fn read(kind: Kind, payload: &'a [u8], slices: usize) -> Result<PictureUnit<'a>, StreamError> {
         let mut input = Input { bytes: payload, at: 0, what: "picture" };
         let [flags, step, number] = input.array()?;
-        let still = flags & 4 != 0;
-        if flags > 7 || (still && kind == Kind::Inter) || step > 127 {
+        let from_still = flags & 4 != 0;
+        if flags > 7 || (from_still && kind == Kind::Inter) || step > 127 {
             return Err(input.damaged(format!("flags {flags:#x}, step index {step}")));
         }
         let reference = if kind == Kind::Inter { Some(u16::from_be_bytes(input.array()?)) } else { None };
+        let still = if from_still {
+            let bytes: [u8; 6] = input.array()?;
+            Some([0, 2, 4].map(|at| Tone { gain: bytes[at], offset: bytes[at + 1] as i8 }))
+        } else {
+            None
+        };
         let time = if flags & 1 != 0 { Some(input.leb(10)?) } else { None };
         let detailed = flags & 2 != 0;
         let mut parts = Vec::new();
@@ -347,6 +363,7 @@ mod tests {
             width: 639,
             height: 361,
             subsampling: Subsampling::Quarter,
+            interleaved: false,
             colour: Colour { range: 2, matrix: 1, transfer: 1, primaries: 1, site: 6 },
             rate: (30000, 1001),
             aspect: (1, 1),
@@ -368,7 +385,7 @@ mod tests {
                 step: 77,
                 number: 255,
                 reference: Some(0xabcd),
-                still: false,
+                still: None,
                 time,
                 slices: vec![&[1; 200], &[], &[3; 5]],
                 detail,

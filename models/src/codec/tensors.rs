@@ -11,9 +11,9 @@ type Result<T> = std::result::Result<T, TchError>;
 /// Cells `(N, 96, h, w)` of samples less 128, fp32.
 pub fn of_pictures(pictures: &[&Picture]) -> Result<Tensor> {
     let stack = |index: usize| -> Result<Tensor> {
-        let planes: Vec<&Plane> = pictures.iter().map(|p| &p.planes[index]).collect();
-        let bytes: Vec<u8> = planes.iter().flat_map(|p| p.data.iter().copied()).collect();
-        let size = [planes.len() as i64, 1, planes[0].height as i64, planes[0].width as i64];
+        let Plane { width, height, .. } = pictures[0].planes[index];
+        let bytes = pictures.iter().map(|picture| &picture.planes[index].data[..]).collect::<Vec<_>>().concat();
+        let size = [pictures.len() as i64, 1, height as i64, width as i64];
         Tensor::f_from_data_size(&bytes, &size, Kind::Uint8)?.f_to_kind(Kind::Float)?.f_add_scalar(-128.0)
     };
     network::cells(&[stack(0)?, stack(1)?, stack(2)?])

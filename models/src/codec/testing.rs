@@ -10,6 +10,7 @@ pub fn header(width: u16, height: u16, subsampling: Subsampling) -> Header {
         width,
         height,
         subsampling,
+        interleaved: false,
         colour: Colour { range: 2, matrix: 6, transfer: 6, primaries: 6, site: 0 },
         rate: (30, 1),
         aspect: (1, 1),

@@ -36,6 +36,7 @@ pub fn header(info: &gst_video::VideoInfo, model: &Model) -> Result<Header, Stri
         width,
         height,
         subsampling,
+        interleaved: info.format() == VideoFormat::Nv12,
         colour: colour(info),
         rate: rate(info.fps()),
         aspect: aspect(info.par()),
@@ -77,10 +78,11 @@ fn aspect(par: gst::Fraction) -> (u16, u16) {
     (numer as u16, denom as u16)
 }
 
-/// The raw video that a stream decodes to.
+/// The raw video that a stream decodes to, with U and V as they came.
 pub fn video_info(header: &Header) -> Result<gst_video::VideoInfo, glib::BoolError> {
     let format = match header.subsampling {
         Subsampling::Grey => VideoFormat::Gray8,
+        Subsampling::Quarter if header.interleaved => VideoFormat::Nv12,
         Subsampling::Quarter => VideoFormat::I420,
         Subsampling::Half => VideoFormat::Y42b,
         Subsampling::Full => VideoFormat::Y444,

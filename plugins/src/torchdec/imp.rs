@@ -125,8 +125,7 @@ impl ElementImpl for TorchDec {
                 .field("stream-format", "byte-stream")
                 .field("alignment", "au")
                 .build();
-            let formats = codec::FORMATS.into_iter().filter(|format| *format != gst_video::VideoFormat::Nv12);
-            let src = gst_video::VideoCapsBuilder::new().format_list(formats).build();
+            let src = gst_video::VideoCapsBuilder::new().format_list(codec::FORMATS).build();
             [("sink", gst::PadDirection::Sink, sink), ("src", gst::PadDirection::Src, src)]
                 .into_iter()
                 .filter_map(|(name, way, caps)| gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).ok())
@@ -261,9 +260,17 @@ impl TorchDec {
         obj.negotiate(output)
     }
 
-    /// What the header says; a frame rate that it leaves open, or another colour, may be in the caps.
+    /// What the header says; a frame rate that it leaves open may be in the caps. Where downstream does not take U and V as
+    /// the source had them, interleaved or not, they are turned.
     fn output_info(&self, header: &Header) -> Result<gst_video::VideoInfo, glib::BoolError> {
+        let allowed = self.obj().src_pad().allowed_caps();
+        let taken = |info: &gst_video::VideoInfo| {
+            let format = gst_video::VideoCapsBuilder::new().format(info.format()).build();
+            allowed.as_ref().is_none_or(|caps| caps.can_intersect(&format))
+        };
         let info = codec::video_info(header)?;
+        let turned = codec::video_info(&Header { interleaved: !header.interleaved, ..header.clone() })?;
+        let info = if !taken(&info) && taken(&turned) { turned } else { info };
         let fps = lock(&self.input).as_ref().map(|input| input.info().fps());
         match fps.filter(|fps| header.rate.0 == 0 && fps.numer() > 0) {
             Some(fps) => gst_video::VideoInfo::builder_from_info(&info).fps(fps).build(),

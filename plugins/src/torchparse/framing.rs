@@ -151,6 +151,7 @@ mod tests {
             width: 64,
             height: 48,
             subsampling: Subsampling::Quarter,
+            interleaved: false,
             colour: Colour::default(),
             rate: (30, 1),
             aspect: (1, 1),

@@ -142,6 +142,7 @@ mod tests {
             width: 64,
             height: 48,
             subsampling: Subsampling::Quarter,
+            interleaved: false,
             colour: Colour::default(),
             rate: (25, 1),
             aspect: (1, 1),
@@ -204,7 +205,7 @@ mod tests {
             for time in [None, Some(0), Some(33_366_666), Some(u64::MAX)] {
                 let slices = vec![&[1u8, 2, 3][..]];
                 let unit =
-                    PictureUnit { kind, step: 60, number: 77, reference, still: false, time, slices, detail: None }
+                    PictureUnit { kind, step: 60, number: 77, reference, still: None, time, slices, detail: None }
                         .write();
                 let gst_torch_models::codec::stream::Found::Unit(found) = gst_torch_models::codec::stream::find(&unit)
                 else {

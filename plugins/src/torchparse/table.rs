@@ -103,6 +103,7 @@ mod tests {
             width: 640,
             height: 480,
             subsampling: Subsampling::Quarter,
+            interleaved: false,
             colour: Colour::default(),
             rate: (10, 1),
             aspect: (1, 1),
@@ -118,7 +119,7 @@ mod tests {
                 let reference = (number > 0).then_some(7);
                 let slices = vec![&[9; 700][..number as usize * 170]];
                 bytes.extend(
-                    PictureUnit { kind, step: 9, number, reference, still: false, time, slices, detail: None }.write(),
+                    PictureUnit { kind, step: 9, number, reference, still: None, time, slices, detail: None }.write(),
                 );
             }
         }

@@ -6,6 +6,10 @@ use gst_torch_fuzz::Decoder;
 use gst_torch_fuzz::codec::stream::{Coding, Colour, Header, Subsampling};
 use gst_torch_fuzz::codec::symbols::Kind;
 
+/// Mostly one block, since what a picture takes to decode goes with its blocks; three where a neighbour's neighbour counts.
+/// The last is that of the seeds.
+const SIDES: [u16; 8] = [1, 2, 3, 8, 13, 16, 18, 50];
+
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let [shape, high, low, data @ ..] = data else { return };
     let subsampling = [Subsampling::Grey, Subsampling::Quarter, Subsampling::Half, Subsampling::Full];
@@ -13,9 +17,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         coding: Coding::Residual,
         model: [0; 16],
         name: String::new(),
-        width: 1 + u16::from(shape & 7) * 7,
-        height: 1 + u16::from(shape >> 3 & 7) * 7,
+        width: SIDES[usize::from(shape & 7)],
+        height: SIDES[usize::from(shape >> 3 & 7)],
         subsampling: subsampling[usize::from(shape >> 6)],
+        interleaved: false,
         colour: Colour::default(),
         rate: (25, 1),
         aspect: (1, 1),

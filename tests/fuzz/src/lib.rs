@@ -13,6 +13,7 @@ pub mod codec {
     pub mod picture;
     pub mod stream;
     pub mod symbols;
+    pub mod tone;
     pub mod transform;
 }
 
@@ -72,7 +73,7 @@ impl Decoder {
     pub fn decode(&mut self, kind: Kind, payload: &[u8]) -> bool {
         let Ok(unit) = PictureUnit::read(kind, payload, self.coders.len()) else { return false };
         // What the still has in it makes no difference.
-        let coded = if unit.still { Kind::Inter } else { kind };
+        let coded = if unit.still.is_some() { Kind::Inter } else { kind };
         let (columns, rows) = self.header.blocks();
         let reference = Reference::new(&self.decoded);
         let mut residual = Sixteenths::new(columns, rows);

@@ -24,6 +24,7 @@ pub fn header(model: &Model, width: u16, height: u16, subsampling: Subsampling) 
         width,
         height,
         subsampling,
+        interleaved: false,
         colour: Colour::default(),
         rate: (25, 1),
         aspect: (1, 1),

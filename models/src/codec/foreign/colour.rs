@@ -144,6 +144,7 @@ mod tests {
             width,
             height,
             subsampling,
+            interleaved: false,
             colour: Colour { range, matrix, ..Colour::default() },
             rate: (30, 1),
             aspect: (1, 1),

@@ -84,7 +84,7 @@ impl Encoder {
             step,
             number: self.number,
             reference,
-            still: false,
+            still: None,
             time: request.time,
             slices: vec![&bytes],
             detail: None,

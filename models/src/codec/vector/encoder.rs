@@ -113,7 +113,7 @@ impl Encoder {
             step,
             number: self.number,
             reference,
-            still: false,
+            still: None,
             time: request.time,
             slices: coded.iter().map(Vec::as_slice).collect(),
             detail: detail.as_deref(),

@@ -38,6 +38,7 @@ pub fn train(path: &Path, config: Config, data: &Footage, side: usize, shots: u6
         width: side as u16,
         height: side as u16,
         subsampling: Subsampling::Quarter,
+        interleaved: false,
         colour: Colour::default(),
         rate: (30, 1),
         aspect: (1, 1),

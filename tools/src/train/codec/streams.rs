@@ -7,7 +7,7 @@ use gst_torch_models::codec::network::{Network, Stage, step_size};
 use gst_torch_models::codec::picture::Picture;
 use gst_torch_models::codec::rate::RateModel;
 use gst_torch_models::codec::symbols::{Block, CELLS, Mode};
-use gst_torch_models::codec::tensors;
+use gst_torch_models::codec::{tensors, tone};
 use rand::Rng;
 use rand::rngs::StdRng;
 use tch::{Kind, Tensor};
@@ -76,7 +76,8 @@ impl Streams {
                 shot,
             };
             if let Some(still) = self.still.as_ref().filter(|_| rng.random()) {
-                stream.decoded = stream.cut.of(still);
+                let (then, now) = (stream.cut.of(still), stream.picture(stream.next));
+                stream.decoded = tone::apply(&tone::between(&then, &now), &then);
                 stream.key = true;
                 self.running.push(stream);
                 continue;
