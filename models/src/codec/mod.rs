@@ -9,6 +9,7 @@ pub mod decoder;
 pub mod detail;
 pub mod encoder;
 pub mod entropy;
+pub mod exact;
 pub mod foreign;
 pub mod grow;
 pub mod model;

@@ -7,27 +7,17 @@
 //! topology (all features at one scale, quality by gains) follows DCVC-RT (Jia et al., CVPR 2025), the gains AG-VAE (Cui
 //! et al. 2020).
 //!
-//! **Synthesis is exact.** What the decoder computes becomes the next picture's reference, so it must be the same to the last
-//! bit on every machine, thread count and precision. Activations are whole numbers within plus and minus 127, so are
-//! weights; a convolution's sum is a whole number below 2^24, which fp32 accumulators hold exactly in any order of
-//! summation; it is then rounded to bfloat16 (what a bf16 convolution does anyway), divided by 256, and rounded to the
-//! nearest whole number, ties to even. Training runs the very same function, with gradients passed straight through the
-//! roundings (Bengio et al. 2013).
+//! Synthesis is exact: see [`super::exact`].
 
 use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::basis;
+use super::exact::{ACTIVATION_MAX, Synthesis, bound};
 use super::symbols::CELL;
 
-const CELLS: i64 = CELL as i64;
-/// Weights of synthesis are multiples of 1/256.
-const WEIGHT_UNIT: f64 = 256.0;
-/// Activations and weights of synthesis are whole numbers within plus and minus this.
-const ACTIVATION_MAX: f64 = 127.0;
-/// Corrections are in sixteenths of a level and within plus and minus this.
-pub const CORRECTION_MAX: f64 = 1023.0;
+pub(super) const CELLS: i64 = CELL as i64;
 /// Sets of gains, evenly spaced over the step indices.
 pub const ANCHORS: i64 = 5;
 /// Step indices are below this.
@@ -83,150 +73,12 @@ pub fn planes(cells: &Tensor) -> Result<[Tensor; 3], TchError> {
     Ok([parts[0].f_pixel_shuffle(8)?, parts[1].f_pixel_shuffle(4)?, parts[2].f_pixel_shuffle(4)?])
 }
 
-/// The nearest whole number, ties to even, with the gradient of the identity.
-pub fn round(x: &Tensor) -> Result<Tensor, TchError> {
-    if !x.requires_grad() {
-        return x.f_round();
-    }
-    x.f_add(&x.f_round()?.f_sub(x)?.f_detach()?)
-}
-
-/// Within bounds, with the gradient of the identity: what is out of bounds must find its way back.
-fn bound(x: &Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
-    if !x.requires_grad() {
-        return x.f_clamp(low, high);
-    }
-    x.f_add(&x.f_clamp(low, high)?.f_sub(x)?.f_detach()?)
-}
-
-/// `x` within bounds, in its own memory where no gradient needs what was there.
-fn clamp(mut x: Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
-    if x.requires_grad() { x.f_clamp(low, high) } else { x.f_clamp_(low, high) }
-}
-
-fn parameter(path: &Path, name: &str, size: &[i64], init: Init) -> Result<Tensor, TchError> {
+pub(super) fn parameter(path: &Path, name: &str, size: &[i64], init: Init) -> Result<Tensor, TchError> {
     path.f_var(name, size, init)
 }
 
-fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
+pub(super) fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
-}
-
-/// A convolution in whole numbers, see the module.
-struct Exact {
-    weight: Tensor,
-    bias: Tensor,
-    /// The whole numbers, once they do not change any more.
-    whole: Option<(Tensor, Tensor)>,
-}
-
-impl Exact {
-    fn new(path: &Path, inputs: i64, outputs: i64, size: i64, deviation: f64) -> Result<Self, TchError> {
-        let init = Init::Randn { mean: 0.0, stdev: deviation };
-        Ok(Exact {
-            weight: parameter(path, "weight", &[outputs, inputs, size, size], init)?,
-            bias: parameter(path, "bias", &[outputs], Init::Const(0.0))?,
-            whole: None,
-        })
-    }
-
-    fn share(&self) -> Self {
-        let whole = self.whole.as_ref().map(|(weight, bias)| (weight.shallow_clone(), bias.shallow_clone()));
-        Exact { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), whole }
-    }
-
-    /// What is multiplied and added, as `kind`: whole numbers, weights divided by 256, which changes no sum's digits and
-    /// saves dividing the sums.
-    fn whole(&self, kind: Kind) -> Result<(Tensor, Tensor), TchError> {
-        let weight = round(&self.weight.f_mul_scalar(WEIGHT_UNIT)?)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
-        let weight = weight.f_mul_scalar(1.0 / WEIGHT_UNIT)?;
-        // A bias has the unit of the result, so that bf16 holds it exactly.
-        let bias = round(&self.bias)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
-        Ok((channels_last(&weight.f_to_kind(kind)?)?, bias.f_to_kind(kind)?))
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let kind = x.kind();
-        let (weight, bias) = match &self.whole {
-            Some((weight, bias)) if weight.kind() == kind => (weight.shallow_clone(), bias.shallow_clone()),
-            _ => self.whole(kind)?,
-        };
-        let padding = weight.size()[2] / 2;
-        let mut sum = x.f_conv2d(&weight, Some(&bias), 1, padding, 1, 1)?;
-        if kind == Kind::Float {
-            let rounded = sum.f_to_kind(Kind::BFloat16)?.f_to_kind(kind)?;
-            sum = if sum.requires_grad() { sum.f_add(&rounded.f_sub(&sum)?.f_detach()?)? } else { rounded };
-        }
-        if sum.requires_grad() { round(&sum) } else { sum.f_round_() }
-    }
-
-    /// An error where a sum could leave the numbers that fp32 counts exactly.
-    fn check(&self, name: &str) -> Result<(), String> {
-        let largest = || -> Result<f64, TchError> {
-            let (weight, bias) = tch::no_grad(|| self.whole(Kind::Double))?;
-            let sums = weight.f_abs()?.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Double)?;
-            let sums = sums.f_mul_scalar(ACTIVATION_MAX)?.f_add(&bias.f_abs()?)?;
-            sums.f_mul_scalar(WEIGHT_UNIT)?.f_max()?.try_into()
-        };
-        match largest() {
-            Ok(sum) if sum < (1 << 24) as f64 => Ok(()),
-            Ok(sum) => Err(format!("{name}: its sums reach {sum}; expected less than 2^24, so that they are exact")),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-/// Two convolutions beside a way past them.
-struct Residual([Exact; 2]);
-
-impl Residual {
-    fn share(&self) -> Self {
-        Residual([self.0[0].share(), self.0[1].share()])
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let inner = clamp(self.0[0].forward(x)?, 0.0, ACTIVATION_MAX)?;
-        let mut change = clamp(self.0[1].forward(&inner)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
-        let sum = if change.requires_grad() { change.f_add(x)? } else { change.f_add_(x)? };
-        clamp(sum, -ACTIVATION_MAX, ACTIVATION_MAX)
-    }
-}
-
-struct Synthesis {
-    first: Exact,
-    blocks: Vec<Residual>,
-    last: Exact,
-}
-
-impl Synthesis {
-    fn new(path: &Path, inputs: i64, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
-        let deviation = (2.0 / (9 * channels) as f64).sqrt();
-        let block = |i| {
-            let path = path / "blocks" / i;
-            Ok(Residual([
-                Exact::new(&(&path / 0), channels, channels, 3, deviation)?,
-                Exact::new(&(&path / 1), channels, channels, 3, deviation * 0.3)?,
-            ]))
-        };
-        Ok(Synthesis {
-            first: Exact::new(&(path / "first"), inputs, channels, 1, 0.04)?,
-            blocks: (0..blocks).map(block).collect::<Result<_, TchError>>()?,
-            last: Exact::new(&(path / "last"), channels, CELLS, 1, 0.0)?,
-        })
-    }
-
-    fn share(&self) -> Self {
-        let blocks = self.blocks.iter().map(Residual::share).collect();
-        Synthesis { first: self.first.share(), blocks, last: self.last.share() }
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = clamp(self.first.forward(x)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
-        for block in &self.blocks {
-            x = block.forward(&x)?;
-        }
-        clamp(self.last.forward(&x)?, -CORRECTION_MAX, CORRECTION_MAX)
-    }
 }
 
 /// A convolution of the encoder, where nothing needs to be exact.
@@ -419,10 +271,7 @@ impl Stage {
     /// which must not change any more.
     pub fn prepare(&mut self, kind: Kind) -> Result<(), TchError> {
         let _guard = tch::no_grad_guard();
-        let blocks = self.synthesis.blocks.iter_mut().flat_map(|b| &mut b.0);
-        for convolution in blocks.chain([&mut self.synthesis.first, &mut self.synthesis.last]) {
-            convolution.whole = Some(convolution.whole(kind)?);
-        }
+        self.synthesis.prepare(kind)?;
         let blocks = self.analysis.blocks.iter_mut().flatten();
         for convolution in blocks.chain([&mut self.analysis.first, &mut self.analysis.last]) {
             convolution.weight = channels_last(&convolution.weight.f_to_kind(kind)?)?;
@@ -433,13 +282,11 @@ impl Stage {
 
     /// Moves the weights.
     pub fn place(&mut self, device: Device) -> Result<(), TchError> {
-        let synthesis = self.synthesis.blocks.iter_mut().flat_map(|b| &mut b.0);
-        let synthesis = synthesis.chain([&mut self.synthesis.first, &mut self.synthesis.last]);
         let analysis = self.analysis.blocks.iter_mut().flatten();
         let analysis = analysis.chain([&mut self.analysis.first, &mut self.analysis.last]);
         let own = [&mut self.forward, &mut self.inverse, &mut self.gains].into_iter();
-        let tensors = synthesis.flat_map(|c| [&mut c.weight, &mut c.bias]);
-        for tensor in own.chain(tensors).chain(analysis.flat_map(|c| [&mut c.weight, &mut c.bias])) {
+        for tensor in own.chain(self.synthesis.tensors_mut()).chain(analysis.flat_map(|c| [&mut c.weight, &mut c.bias]))
+        {
             *tensor = tensor.f_to_device(device)?;
         }
         Ok(())
@@ -451,11 +298,7 @@ impl Stage {
 
     /// Whether synthesis is exact.
     pub fn check(&self) -> Result<(), String> {
-        self.synthesis.first.check("synthesis.first")?;
-        for (i, block) in self.synthesis.blocks.iter().enumerate() {
-            block.0.iter().try_for_each(|c| c.check(&format!("synthesis.blocks.{i}")))?;
-        }
-        self.synthesis.last.check("synthesis.last")
+        self.synthesis.check()
     }
 }
 

@@ -13,7 +13,7 @@ use tch::nn::{Init, Path};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::codec::basis;
-use crate::codec::network::round;
+use crate::codec::exact::round;
 use crate::codec::symbols::{CELL, CHROMA};
 
 const CELLS: i64 = CELL as i64;

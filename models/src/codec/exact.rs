@@ -1,0 +1,184 @@
+//! The half of the codec's network that decoders run: convolutions in whole numbers.
+//!
+//! **Synthesis is exact.** What the decoder computes becomes the next picture's reference, so it must be the same to the last
+//! bit on every machine, thread count and precision. Activations are whole numbers within plus and minus 127, so are
+//! weights, in units of 1/256; a convolution's sum is a whole number of those units below 2^24, which fp32 accumulators hold
+//! exactly in any order of summation; it is then rounded to bfloat16 (what a bf16 convolution does anyway), and to the
+//! nearest whole number, ties to even. Training runs the very same function, with gradients passed straight through the
+//! roundings (Bengio et al. 2013).
+
+use tch::nn::{Init, Path};
+use tch::{Kind, TchError, Tensor};
+
+use super::network::{CELLS, channels_last, parameter};
+
+/// Weights are multiples of 1/256.
+const WEIGHT_UNIT: f64 = 256.0;
+/// Activations and weights are whole numbers within plus and minus this.
+pub(super) const ACTIVATION_MAX: f64 = 127.0;
+/// Corrections are in sixteenths of a level and within plus and minus this.
+const CORRECTION_MAX: f64 = 1023.0;
+
+/// The nearest whole number, ties to even, with the gradient of the identity.
+pub fn round(x: &Tensor) -> Result<Tensor, TchError> {
+    if !x.requires_grad() {
+        return x.f_round();
+    }
+    x.f_add(&x.f_round()?.f_sub(x)?.f_detach()?)
+}
+
+/// Within bounds, with the gradient of the identity: what is out of bounds must find its way back.
+pub(super) fn bound(x: &Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
+    if !x.requires_grad() {
+        return x.f_clamp(low, high);
+    }
+    x.f_add(&x.f_clamp(low, high)?.f_sub(x)?.f_detach()?)
+}
+
+/// `x` within bounds, in its own memory where no gradient needs what was there.
+fn clamp(mut x: Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
+    if x.requires_grad() { x.f_clamp(low, high) } else { x.f_clamp_(low, high) }
+}
+
+/// A convolution in whole numbers, see the module.
+struct Exact {
+    weight: Tensor,
+    bias: Tensor,
+    /// The whole numbers, once they do not change any more.
+    whole: Option<(Tensor, Tensor)>,
+}
+
+impl Exact {
+    fn new(path: &Path, inputs: i64, outputs: i64, size: i64, deviation: f64) -> Result<Self, TchError> {
+        let init = Init::Randn { mean: 0.0, stdev: deviation };
+        Ok(Exact {
+            weight: parameter(path, "weight", &[outputs, inputs, size, size], init)?,
+            bias: parameter(path, "bias", &[outputs], Init::Const(0.0))?,
+            whole: None,
+        })
+    }
+
+    fn share(&self) -> Self {
+        let whole = self.whole.as_ref().map(|(weight, bias)| (weight.shallow_clone(), bias.shallow_clone()));
+        Exact { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), whole }
+    }
+
+    /// What is multiplied and added, as `kind`: whole numbers, weights divided by 256, which changes no sum's digits and
+    /// saves dividing the sums.
+    fn whole(&self, kind: Kind) -> Result<(Tensor, Tensor), TchError> {
+        let weight = round(&self.weight.f_mul_scalar(WEIGHT_UNIT)?)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let weight = weight.f_mul_scalar(1.0 / WEIGHT_UNIT)?;
+        // A bias has the unit of the result, so that bf16 holds it exactly.
+        let bias = round(&self.bias)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        Ok((channels_last(&weight.f_to_kind(kind)?)?, bias.f_to_kind(kind)?))
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let kind = x.kind();
+        let (weight, bias) = match &self.whole {
+            Some((weight, bias)) if weight.kind() == kind => (weight.shallow_clone(), bias.shallow_clone()),
+            _ => self.whole(kind)?,
+        };
+        let padding = weight.size()[2] / 2;
+        let mut sum = x.f_conv2d(&weight, Some(&bias), 1, padding, 1, 1)?;
+        if kind == Kind::Float {
+            let rounded = sum.f_to_kind(Kind::BFloat16)?.f_to_kind(kind)?;
+            sum = if sum.requires_grad() { sum.f_add(&rounded.f_sub(&sum)?.f_detach()?)? } else { rounded };
+        }
+        if sum.requires_grad() { round(&sum) } else { sum.f_round_() }
+    }
+
+    /// An error where a sum could leave the numbers that fp32 counts exactly.
+    fn check(&self, name: &str) -> Result<(), String> {
+        let largest = || -> Result<f64, TchError> {
+            let (weight, bias) = tch::no_grad(|| self.whole(Kind::Double))?;
+            let sums = weight.f_abs()?.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Double)?;
+            let sums = sums.f_mul_scalar(ACTIVATION_MAX)?.f_add(&bias.f_abs()?)?;
+            sums.f_mul_scalar(WEIGHT_UNIT)?.f_max()?.try_into()
+        };
+        match largest() {
+            Ok(sum) if sum < (1 << 24) as f64 => Ok(()),
+            Ok(sum) => Err(format!("{name}: its sums reach {sum}; expected less than 2^24, so that they are exact")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Two convolutions beside a way past them.
+struct Residual([Exact; 2]);
+
+impl Residual {
+    fn share(&self) -> Self {
+        Residual([self.0[0].share(), self.0[1].share()])
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let inner = clamp(self.0[0].forward(x)?, 0.0, ACTIVATION_MAX)?;
+        let mut change = clamp(self.0[1].forward(&inner)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let sum = if change.requires_grad() { change.f_add(x)? } else { change.f_add_(x)? };
+        clamp(sum, -ACTIVATION_MAX, ACTIVATION_MAX)
+    }
+}
+
+pub(super) struct Synthesis {
+    first: Exact,
+    blocks: Vec<Residual>,
+    last: Exact,
+}
+
+impl Synthesis {
+    pub(super) fn new(path: &Path, inputs: i64, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
+        let deviation = (2.0 / (9 * channels) as f64).sqrt();
+        let block = |i| {
+            let path = path / "blocks" / i;
+            Ok(Residual([
+                Exact::new(&(&path / 0), channels, channels, 3, deviation)?,
+                Exact::new(&(&path / 1), channels, channels, 3, deviation * 0.3)?,
+            ]))
+        };
+        Ok(Synthesis {
+            first: Exact::new(&(path / "first"), inputs, channels, 1, 0.04)?,
+            blocks: (0..blocks).map(block).collect::<Result<_, TchError>>()?,
+            last: Exact::new(&(path / "last"), channels, CELLS, 1, 0.0)?,
+        })
+    }
+
+    pub(super) fn share(&self) -> Self {
+        let blocks = self.blocks.iter().map(Residual::share).collect();
+        Synthesis { first: self.first.share(), blocks, last: self.last.share() }
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let mut x = clamp(self.first.forward(x)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        clamp(self.last.forward(&x)?, -CORRECTION_MAX, CORRECTION_MAX)
+    }
+
+    fn layers_mut(&mut self) -> impl Iterator<Item = &mut Exact> {
+        self.blocks.iter_mut().flat_map(|block| &mut block.0).chain([&mut self.first, &mut self.last])
+    }
+
+    /// The weights as they are learnt.
+    pub(super) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
+        self.layers_mut().flat_map(|layer| [&mut layer.weight, &mut layer.bias])
+    }
+
+    /// Makes the whole numbers, as `kind`, once for all.
+    pub(super) fn prepare(&mut self, kind: Kind) -> Result<(), TchError> {
+        self.layers_mut().try_for_each(|layer| {
+            layer.whole = Some(layer.whole(kind)?);
+            Ok(())
+        })
+    }
+
+    /// An error that names the layer, where one is not exact.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.first.check("synthesis.first")?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            block.0.iter().try_for_each(|layer| layer.check(&format!("synthesis.blocks.{i}")))?;
+        }
+        self.last.check("synthesis.last")
+    }
+}
