@@ -1,6 +1,27 @@
-//! Whether an element keeps up with a live source.
+//! Whether an element keeps up with the clock, and what it does where it does not.
 
 use std::time::Duration;
+
+use gst::glib;
+
+/// What becomes of frames of elements that have nothing to let through in their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstTorchSkipPolicy")]
+pub enum LatePolicy {
+    #[default]
+    #[enum_value(name = "skip when live, block otherwise", nick = "auto")]
+    Auto,
+    #[enum_value(name = "No frame is left out, however late", nick = "block")]
+    Block,
+    #[enum_value(name = "Frames that there is no time for are left out", nick = "skip")]
+    Skip,
+}
+
+impl LatePolicy {
+    pub fn skips(self, live: bool) -> bool {
+        self == LatePolicy::Skip || self == LatePolicy::Auto && live
+    }
+}
 
 /// How far it is behind: what frames took beyond their spacing. Independent of clocks, timestamps that lie included.
 #[derive(Debug, Default)]

@@ -4,6 +4,21 @@ use gst::glib;
 use gst::prelude::*;
 use gst_torch_runtime::{DeviceSpec, ModelFile, PrecisionSpec, Result};
 
+/// What a user says of the numbers of a network of theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstTorchValueRange")]
+pub enum ValueRange {
+    #[default]
+    #[enum_value(name = "As the card says, else what the element takes it for", nick = "auto")]
+    Auto,
+    #[enum_value(name = "0 to 1", nick = "unit")]
+    Unit,
+    #[enum_value(name = "-1 to 1", nick = "signed")]
+    Signed,
+    #[enum_value(name = "0 to 255", nick = "levels")]
+    Levels,
+}
+
 /// Which model, where it runs and how precisely.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModelSettings {

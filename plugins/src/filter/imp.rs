@@ -14,7 +14,7 @@ use super::queue::Queue;
 use super::settings::{InferenceRegion, Settings};
 use super::{Finish, Session};
 use crate::sync::lock;
-use crate::video;
+use crate::{report, video};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("torchfilter", gst::DebugColorFlags::empty(), Some("Frames to networks")));
@@ -269,23 +269,7 @@ impl TorchFilter {
         let stats = lock(&self.counters).stats.clone();
         let model = lock(&self.model).clone();
         let session = lock(&self.stream).as_ref().map(|stream| Arc::clone(&stream.session));
-        let ms = |p| stats.percentile(p).map_or(0.0, |d| d.as_secs_f64() * 1e3);
-        let mut structure = gst::Structure::builder("stats")
-            .field("frames", stats.frames)
-            .field("skipped", stats.skipped)
-            .field("p50", ms(0.5))
-            .field("p99", ms(0.99));
-        if let Some(model) = model {
-            structure = structure
-                .field("model", &model.info().name)
-                .field("device", model.device().to_string())
-                .field("memory", model.memory());
-        }
-        if let Some(session) = session {
-            structure = structure
-                .field("precision", session.engine().choice().plan.precision.to_string())
-                .field("engine", session.engine().describe());
-        }
-        structure.build()
+        let engine = session.as_ref().map(|session| &**session.engine());
+        report::stats(&stats, model.as_deref(), engine).build()
     }
 }

@@ -4,25 +4,8 @@ use gst::glib;
 use gst::prelude::*;
 use gst_torch_runtime::Result;
 
+use crate::pace::LatePolicy;
 use crate::settings::ModelSettings;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[enum_type(name = "GstTorchEncLatePolicy")]
-pub enum LatePolicy {
-    #[default]
-    #[enum_value(name = "skip when live, block otherwise", nick = "auto")]
-    Auto,
-    #[enum_value(name = "Frames wait for the encoder", nick = "block")]
-    Block,
-    #[enum_value(name = "Frames that the encoder has no time for are dropped", nick = "skip")]
-    Skip,
-}
-
-impl LatePolicy {
-    pub fn skips(self, live: bool) -> bool {
-        self == LatePolicy::Skip || self == LatePolicy::Auto && live
-    }
-}
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {

@@ -15,6 +15,7 @@ use super::settings::{LatencyMode, Repair, Settings};
 use super::timeline::{self, Fault, Frame, Step, Timeline};
 use crate::filter::Failures;
 use crate::pace::Backlog;
+use crate::report;
 use crate::sync::lock;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -392,27 +393,11 @@ impl TorchInterpolate {
         let session = lock(&self.stream).as_ref().map(|stream| Arc::clone(&stream.session));
         let model = lock(&self.opened).as_ref().map(|opened| Arc::clone(&opened.model));
         let counters = lock(&self.counters);
-        let ms = |p| counters.stats.percentile(p).map_or(0.0, |d| d.as_secs_f64() * 1e3);
-        let mut structure = gst::Structure::builder("stats")
-            .field("frames", counters.stats.frames)
+        let engine = session.as_ref().map(|session| &**session.interpolator.engine());
+        report::stats(&counters.stats, model.as_deref(), engine)
             .field("made", counters.made)
             .field("held", counters.held)
-            .field("skipped", counters.stats.skipped)
-            .field("p50", ms(0.5))
-            .field("p99", ms(0.99));
-        if let Some(model) = model {
-            structure = structure
-                .field("model", &model.info().name)
-                .field("device", model.device().to_string())
-                .field("memory", model.memory());
-        }
-        if let Some(session) = session {
-            let engine = session.interpolator.engine();
-            structure = structure
-                .field("precision", engine.choice().plan.precision.to_string())
-                .field("engine", engine.describe());
-        }
-        structure.build()
+            .build()
     }
 }
 

@@ -8,6 +8,8 @@ use gst_torch_models::restore::restorer::Options;
 use gst_torch_runtime::planes::Colour;
 use gst_torch_runtime::{Error, Result};
 
+use crate::settings::ValueRange;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstTorchRestoreTask")]
 pub enum Task {
@@ -59,20 +61,6 @@ pub enum InputColour {
     Bgr,
     #[enum_value(name = "Luma alone; colour stays as it is", nick = "gray")]
     Gray,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[enum_type(name = "GstTorchRestoreRange")]
-pub enum ValueRange {
-    #[default]
-    #[enum_value(name = "As the card says, else 0 to 1", nick = "auto")]
-    Auto,
-    #[enum_value(name = "0 to 1", nick = "unit")]
-    Unit,
-    #[enum_value(name = "-1 to 1", nick = "signed")]
-    Signed,
-    #[enum_value(name = "0 to 255", nick = "levels")]
-    Levels,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]

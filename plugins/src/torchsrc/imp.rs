@@ -337,20 +337,7 @@ impl TorchSrc {
     fn stats(&self) -> gst::Structure {
         let stats = lock(&self.stats).clone();
         let running = lock(&self.running).clone();
-        let ms = |p| stats.percentile(p).map_or(0.0, |d| d.as_secs_f64() * 1e3);
-        let mut structure = gst::Structure::builder("stats")
-            .field("frames", stats.frames)
-            .field("skipped", stats.skipped)
-            .field("p50", ms(0.5))
-            .field("p99", ms(0.99));
-        if let Some(Running { model, engine, .. }) = running {
-            structure = structure
-                .field("model", &model.info().name)
-                .field("device", model.device().to_string())
-                .field("memory", model.memory())
-                .field("precision", engine.choice().plan.precision.to_string())
-                .field("engine", engine.describe());
-        }
-        structure.build()
+        let (model, engine) = running.as_ref().map(|running| (&*running.model, &*running.engine)).unzip();
+        report::stats(&stats, model, engine).build()
     }
 }

@@ -8,7 +8,8 @@ use gst_torch_models::generate::latents::{self, COMPONENTS};
 use gst_torch_models::generate::path;
 use gst_torch_runtime::Result;
 
-use crate::settings::ModelSettings;
+use crate::pace::LatePolicy;
+use crate::settings::{ModelSettings, ValueRange};
 
 /// The model that runs when none is named.
 pub const DEFAULT_MODEL: &str = "scene";
@@ -39,38 +40,6 @@ pub enum Walk {
     Spline,
     #[enum_value(name = "Along great circles, with a corner at every picture", nick = "slerp")]
     Slerp,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[enum_type(name = "GstTorchSrcRange")]
-pub enum ValueRange {
-    #[default]
-    #[enum_value(name = "As the card says, else what the pictures look like", nick = "auto")]
-    Auto,
-    #[enum_value(name = "0 to 1", nick = "unit")]
-    Unit,
-    #[enum_value(name = "-1 to 1", nick = "signed")]
-    Signed,
-    #[enum_value(name = "0 to 255", nick = "levels")]
-    Levels,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[enum_type(name = "GstTorchSrcLatePolicy")]
-pub enum LatePolicy {
-    #[default]
-    #[enum_value(name = "skip when live, block otherwise", nick = "auto")]
-    Auto,
-    #[enum_value(name = "Every frame is made, however late", nick = "block")]
-    Block,
-    #[enum_value(name = "Frames that there is no time for are left out", nick = "skip")]
-    Skip,
-}
-
-impl LatePolicy {
-    pub fn skips(self, live: bool) -> bool {
-        self == LatePolicy::Skip || self == LatePolicy::Auto && live
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
