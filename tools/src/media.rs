@@ -47,12 +47,21 @@ pub fn each_frame(
 pub fn each_rgb(
     path: &Path,
     size: Option<(usize, usize)>,
-    mut each: impl FnMut(Picture) -> Result<ControlFlow<()>>,
+    each: impl FnMut(Picture) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    each_of(path, sized(gst_video::VideoFormat::Rgb, size), picture_of, each)
+}
+
+fn each_of<T>(
+    path: &Path,
+    caps: gst_video::VideoCapsBuilder<gst::caps::NoFeature>,
+    read: impl Fn(&gst::Sample) -> Result<T>,
+    mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     gst::init()?;
-    let decoder = Decoder::open(path, sized(gst_video::VideoFormat::Rgb, size))?;
+    let decoder = Decoder::open(path, caps)?;
     while let Some(sample) = decoder.next()? {
-        if each(picture_of(&sample).with_context(|| path.display().to_string())?)?.is_break() {
+        if each(read(&sample).with_context(|| path.display().to_string())?)?.is_break() {
             break;
         }
     }
@@ -85,16 +94,9 @@ pub struct Yuv {
 pub fn each_yuv(
     path: &Path,
     size: Option<(usize, usize)>,
-    mut each: impl FnMut(Yuv) -> Result<ControlFlow<()>>,
+    each: impl FnMut(Yuv) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    gst::init()?;
-    let decoder = Decoder::open(path, sized(gst_video::VideoFormat::I420, size))?;
-    while let Some(sample) = decoder.next()? {
-        if each(yuv_of(&sample).with_context(|| path.display().to_string())?)?.is_break() {
-            break;
-        }
-    }
-    Ok(())
+    each_of(path, sized(gst_video::VideoFormat::I420, size), yuv_of, each)
 }
 
 /// Frames a second of a video, where its file says so and they are evenly spaced.

@@ -8,7 +8,7 @@ use gst::prelude::*;
 use gst_torch_models::generate::generator::{Generator, Options};
 use gst_torch_runtime::{DeviceSpec, PrecisionSpec};
 
-use super::{Clock, Sample};
+use super::{Clock, Sample, print_beside_bare};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -65,20 +65,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             samples.push(time(&source(watermark), args.frames)?);
         }
     }
-    let least = |samples: &[Sample], of: fn(&Sample) -> f64| samples.iter().map(of).fold(f64::INFINITY, f64::min);
-    let rate = |samples: &[Sample]| args.frames as f64 / least(samples, |s| s.seconds);
-    let work = |samples: &[Sample]| least(samples, |s| s.cpu) * 1e3 / args.frames as f64;
-    let bare = rate(&samples[0]).max(rate(&samples[1]));
-    println!("{:<48} {:>9} {:>8} {:>8}", "", "frames/s", "of bare", "core ms");
     let names = [
         "bare libtorch loop, all cores a frame",
         "bare libtorch loops, one core a frame each",
         "torchsrc",
         "torchsrc watermark=false",
     ];
-    for (name, samples) in names.into_iter().zip(&samples) {
-        println!("{name:<48} {:9.1} {:8.3} {:8.2}", rate(samples), rate(samples) / bare, work(samples));
-    }
+    print_beside_bare(&names, &samples, args.frames);
     Ok(())
 }
 

@@ -53,6 +53,20 @@ struct Sample {
     cpu: f64,
 }
 
+/// Prints a row for each name: the best of its samples of `frames` frames, beside the better of the first two, which are the
+/// bare loops. Returns the rate of that, in frames a second.
+fn print_beside_bare(names: &[&str], samples: &[Vec<Sample>], frames: usize) -> f64 {
+    let least = |samples: &[Sample], of: fn(&Sample) -> f64| samples.iter().map(of).fold(f64::INFINITY, f64::min);
+    let rate = |samples: &[Sample]| frames as f64 / least(samples, |s| s.seconds);
+    let work = |samples: &[Sample]| least(samples, |s| s.cpu) * 1e3 / frames as f64;
+    let bare = samples.iter().take(2).map(|samples| rate(samples)).fold(0.0, f64::max);
+    println!("{:<48} {:>9} {:>8} {:>8}", "", "frames/s", "of bare", "core ms");
+    for (name, samples) in names.iter().zip(samples) {
+        println!("{name:<48} {:9.1} {:8.3} {:8.2}", rate(samples), rate(samples) / bare, work(samples));
+    }
+    bare
+}
+
 struct Clock {
     start: Instant,
     cpu: f64,

@@ -8,7 +8,7 @@ use gst_torch_runtime::{DeviceSpec, PrecisionSpec};
 use serde::Deserialize;
 
 use super::pipeline::Frames;
-use super::{Clock, Sample};
+use super::{Clock, Sample, print_beside_bare};
 use crate::clip::Clip;
 use crate::eval::restore::conditions::{self, Peer};
 use crate::eval::restore::ffmpeg;
@@ -97,19 +97,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             *best = best.max(speed);
         }
     }
-    let least = |samples: &[Sample], of: fn(&Sample) -> f64| samples.iter().map(of).fold(f64::INFINITY, f64::min);
-    let rate = |samples: &[Sample]| args.frames as f64 / least(samples, |s| s.seconds);
-    let work = |samples: &[Sample]| least(samples, |s| s.cpu) * 1e3 / args.frames as f64;
-    let bare = rate(&samples[0]).max(rate(&samples[1]));
-    println!("{:<48} {:>9} {:>8} {:>8}", "", "frames/s", "of bare", "core ms");
     let names = [
         "bare libtorch loop, all cores a frame",
         "bare libtorch loops, one core a frame each",
         "torchrestore, one stream",
     ];
-    for (name, samples) in names.into_iter().zip(&samples) {
-        println!("{name:<48} {:9.1} {:8.3} {:8.2}", rate(samples), rate(samples) / bare, work(samples));
-    }
+    let bare = print_beside_bare(&names, &samples, args.frames);
     for (peer, speed) in peers.iter().zip(filters) {
         println!("{:<48} {speed:9.1} {:8.3}", format!("FFmpeg's {}, one thread", peer.name), speed / bare);
     }

@@ -1,7 +1,8 @@
 //! What the codec is trained for: few bits and small errors, at every quality.
 
 use anyhow::Result;
-use gst_torch_models::codec::network::{Stage, round};
+use gst_torch_models::codec::exact::round;
+use gst_torch_models::codec::network::Stage;
 use gst_torch_models::codec::rate::RateModel;
 use tch::{Kind, Tensor};
 
