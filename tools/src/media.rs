@@ -28,8 +28,7 @@ pub fn each_frame(
     mut wanted: impl FnMut(u32) -> bool,
     mut each: impl FnMut(u32, Picture) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    gst::init()?;
-    let decoder = Decoder::open(path, gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::Rgb))?;
+    let decoder = Decoder::open(path, sized(gst_video::VideoFormat::Rgb, None)?)?;
     for number in 1.. {
         let Some(sample) = decoder.next()? else { break };
         if wanted(number) {
@@ -49,7 +48,7 @@ pub fn each_rgb(
     size: Option<(usize, usize)>,
     each: impl FnMut(Picture) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    each_of(path, sized(gst_video::VideoFormat::Rgb, size), picture_of, each)
+    each_of(path, sized(gst_video::VideoFormat::Rgb, size)?, picture_of, each)
 }
 
 fn each_of<T>(
@@ -58,7 +57,6 @@ fn each_of<T>(
     read: impl Fn(&gst::Sample) -> Result<T>,
     mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    gst::init()?;
     let decoder = Decoder::open(path, caps)?;
     while let Some(sample) = decoder.next()? {
         if each(read(&sample).with_context(|| path.display().to_string())?)?.is_break() {
@@ -68,17 +66,19 @@ fn each_of<T>(
     Ok(())
 }
 
+/// The first that a command asks of GStreamer, so that it starts it.
 fn sized(
     format: gst_video::VideoFormat,
     size: Option<(usize, usize)>,
-) -> gst_video::VideoCapsBuilder<gst::caps::NoFeature> {
+) -> Result<gst_video::VideoCapsBuilder<gst::caps::NoFeature>> {
+    gst::init()?;
     let caps = gst_video::VideoCapsBuilder::new().format(format);
-    match size {
+    Ok(match size {
         Some((width, height)) => {
             caps.width(width as i32).height(height as i32).pixel_aspect_ratio(gst::Fraction::new(1, 1))
         }
         None => caps,
-    }
+    })
 }
 
 /// A frame of 8-bit 4:2:0, Y then U and V, rows without gaps. Chroma has half the luma's size, rounded up.
@@ -96,7 +96,7 @@ pub fn each_yuv(
     size: Option<(usize, usize)>,
     each: impl FnMut(Yuv) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    each_of(path, sized(gst_video::VideoFormat::I420, size), yuv_of, each)
+    each_of(path, sized(gst_video::VideoFormat::I420, size)?, yuv_of, each)
 }
 
 /// Frames a second of a video, where its file says so and they are evenly spaced.
