@@ -31,6 +31,7 @@ pub const MODELS: &[BuiltIn] = &[
     built_in!("codec-s"),
     built_in!("codec-vq"),
     built_in!("denoise"),
+    built_in!("deblock"),
     built_in!("deblur"),
     built_in!("super-resolution-x2"),
     built_in!("super-resolution-x4"),
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        let known = "person, cells, codec-s, codec-vq, denoise, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, cells-gan, scene, scene-vq";
+        let known = "person, cells, codec-s, codec-vq, denoise, deblock, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, cells-gan, scene, scene-vq";
         assert!(error.contains("persn") && error.contains(known), "{error}");
     }
 

@@ -15,6 +15,15 @@ use crate::codec::symbols::{Block, Mode};
 const RANGE: u16 = 32;
 /// Above this noise, pictures are smoothed twice.
 const NOISY: f64 = 20.0;
+/// Side of a block in luma samples.
+const SIDE: usize = 16;
+/// A block may stay if the mean square of its difference is at most so many times that of noise, whose own mean over a block
+/// that is smoothed deviates by a sixth, and besides a part of its variance, as which texture that was not restored counts, or
+/// a few squared levels; unless what was found is so many times better.
+const NOISE: f64 = 1.6;
+const SOFT: f64 = 0.15;
+const BLUR: f64 = 10.0;
+const BETTER: f64 = 1.5;
 /// Rows of blocks from which a second thread is worth its start.
 const ROWS_APART: usize = 16;
 
@@ -33,7 +42,7 @@ impl Aligner {
         }
         let times = if level > NOISY { 2 } else { 1 };
         let (target, smooth) = (smoothed(&frame.picture, times), smoothed(&before.picture, times));
-        let (reference, smooth) = (Reference::new(&before.picture), Reference::new(&smooth));
+        let (reference, searched) = (Reference::new(&before.picture), Reference::new(&smooth));
         let settings = settings(level, times);
         let (columns, rows) = target.blocks();
         let former = (self.blocks.len() == columns * rows).then_some(&self.blocks[..]);
@@ -42,8 +51,10 @@ impl Aligner {
         let middle = if rows >= ROWS_APART { rows / 2 } else { rows };
         let slice = |first: usize, last: usize| {
             let former = former.map(|blocks| &blocks[first * columns..last * columns]);
-            let blocks = motion::search(&target, &smooth, first..last, former, &settings).blocks;
+            let mut blocks = motion::search(&target, &searched, first..last, former, &settings).blocks;
             let mut moved = Picture::grey(columns, last - first);
+            motion::compensate(&searched, &blocks, columns, first, &mut moved);
+            settle(&mut blocks, &target, &smooth, &moved, (first, frame.height), left(level, times));
             motion::compensate(&reference, &blocks, columns, first, &mut moved);
             blank(&blocks, columns, &mut moved);
             (blocks, moved)
@@ -67,6 +78,11 @@ impl Aligner {
         Some(Frame { picture: moved, width: frame.width, height: frame.height })
     }
 
+    /// What was found last: blocks of 16x16 luma samples in reading order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
     /// Forgets the motion, as after a jump.
     pub fn reset(&mut self) {
         self.blocks.clear();
@@ -76,8 +92,55 @@ impl Aligner {
 /// What smoothing leaves of the noise is what the search should not look into. The price of a bit is several times the codec's:
 /// noise, too, has a best match somewhere, and only its neighbours tell a block that it is none.
 fn settings(level: f64, times: usize) -> Settings {
-    let left = level.clamp(1.0, 100.0) * if times > 1 { 0.27 } else { 0.375 };
+    let left = left(level, times);
     Settings { lambda: (2.5 * left) as f32 + 1.0, dead: (4.2 * left) as f32 + 2.0, range: RANGE, effort: Effort::Fast }
+}
+
+/// What is left of noise of `level` after smoothing so often, in levels of 8 bits.
+fn left(level: f64, times: usize) -> f64 {
+    level.clamp(1.0, 100.0) * if times > 1 { 0.27 } else { 0.375 }
+}
+
+/// Puts to rest what need not have moved: the best match of a noisy block is often elsewhere, or nowhere, though the block
+/// differs from what was there before by no more than its noise, and by what a restored picture is softer. `before` is what was
+/// there, `found` what the motion brought; `blocks` begin in row `first`, as `found` does. Pictures are `height` high: what is
+/// below repeats the noise of their last row. `left` is the deviation of the noise.
+fn settle(
+    blocks: &mut [Block],
+    target: &Picture,
+    before: &Picture,
+    found: &Picture,
+    (first, height): (usize, usize),
+    left: f64,
+) {
+    let columns = target.planes[0].width / SIDE;
+    for (index, block) in blocks.iter_mut().enumerate() {
+        let (x, above) = (index % columns * SIDE, index / columns * SIDE);
+        let y = above + first * SIDE;
+        let rows = SIDE.min(height - y);
+        let difference = |other: &Picture, from: usize| -> f64 {
+            let rows = (0..rows).map(|row| (target.planes[0].row(y + row), other.planes[0].row(from + row)));
+            let squares = rows.flat_map(|(a, b)| a[x..x + SIDE].iter().zip(&b[x..x + SIDE]));
+            f64::from(squares.map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum::<u32>())
+        };
+        let count = (rows * SIDE) as f64;
+        let distance = difference(before, y) / count;
+        let noise = NOISE * left * left;
+        let soft = (SOFT * variance(target, x, y, rows)).max(BLUR);
+        let no_better = || block.mode == Mode::Flat || distance <= BETTER * difference(found, above) / count;
+        if distance <= noise + soft && no_better() {
+            *block = Block { mode: Mode::Skip, ..Block::default() };
+        }
+    }
+}
+
+/// Of the luma of a block, or of its first rows.
+fn variance(picture: &Picture, x: usize, y: usize, rows: usize) -> f64 {
+    let samples = (y..y + rows).flat_map(|y| &picture.planes[0].row(y)[x..x + SIDE]);
+    let add = |(sum, squares): (u32, u32), v: &u8| (sum + u32::from(*v), squares + u32::from(*v).pow(2));
+    let (sum, squares) = samples.fold((0, 0), add);
+    let count = (rows * SIDE) as f64;
+    f64::from(squares) / count - (f64::from(sum) / count).powi(2)
 }
 
 /// Clears the blocks that have no motion.

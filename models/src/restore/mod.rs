@@ -33,6 +33,7 @@ pub mod network;
 pub mod noise;
 pub mod restorer;
 pub mod samples;
+pub mod steady;
 pub mod tiler;
 pub mod tiles;
 
@@ -40,7 +41,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use network::curve;
+use network::{MEANS, curve};
 use serde::{Deserialize, Serialize};
 
 /// Channels of the samples of a picture.
@@ -134,7 +135,8 @@ impl Config {
         let (channels, blocks) = match task {
             Task::SuperResolution => (48, 4),
             Task::LowLight => (24, 2),
-            _ => (64, 5),
+            Task::Deblock => (128, 5),
+            Task::Denoise | Task::Deblur => (64, 5),
         };
         let temporal = task == Task::Denoise;
         let scale = if task == Task::SuperResolution { scale } else { 1 };
@@ -166,13 +168,23 @@ impl Config {
 
     /// Multiplications a luma sample of the input.
     pub fn macs(&self) -> f64 {
-        let level = i64::from(self.level);
+        let (level, area) = (i64::from(self.level), self.cell() * self.cell());
         let (side, inputs, outputs) = match self.task {
-            Task::SuperResolution => (2, SAMPLES, SAMPLES * self.scale * self.scale),
+            Task::SuperResolution => (2, SAMPLES + MEANS, SAMPLES * self.scale * self.scale),
             Task::LowLight => (2 * curve::CELL, SAMPLES, 5),
-            _ => (4, 4 * (self.inputs() - level) + level, 4 * SAMPLES * if self.history { 2 } else { 1 }),
+            Task::Denoise | Task::Deblock | Task::Deblur => (
+                2 * self.cell(),
+                area * (self.inputs() - level) + if self.level { 1 } else { MEANS },
+                area * SAMPLES * if self.history { 2 } else { 1 },
+            ),
         };
         (9 * (inputs + 2 * self.blocks * self.channels + outputs) * self.channels) as f64 / (side * side) as f64
+    }
+
+    /// Samples of the half-size maps each way in a cell of the backbone, for the tasks of [`network`]'s filter.
+    fn cell(&self) -> i64 {
+        // JPEG's blocks have 8x8 samples of luma.
+        if self.task == Task::Deblock { 4 } else { 2 }
     }
 
     /// Luma samples of the input between which the network treats all places alike: where a tile begins must be a multiple.
@@ -180,7 +192,7 @@ impl Config {
         match self.task {
             Task::SuperResolution => 2,
             Task::LowLight => 2 * curve::CELL as usize,
-            _ => 4,
+            Task::Denoise | Task::Deblock | Task::Deblur => 2 * self.cell() as usize,
         }
     }
 

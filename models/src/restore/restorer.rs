@@ -19,6 +19,7 @@ use super::frames::{self, Buffer};
 use super::interface::Interface;
 use super::maps::Maps;
 use super::samples::Frame;
+use super::steady::Steady;
 use super::tiler::{Order, Run, Tiler};
 use super::{Config, LEVEL_UNIT, SAMPLES, lock, noise};
 
@@ -58,6 +59,7 @@ impl Default for Request {
 struct History {
     aligner: Aligner,
     restored: Option<Frame>,
+    steady: Steady,
 }
 
 /// See the module.
@@ -232,6 +234,9 @@ impl Restorer {
         let input = self.samples(config, &picture, moved.as_ref(), level);
         let output = self.tiler.collect(self.tiler.start(&input, order)?, &input, order)?;
         let mut restored = self.picture(&output)?;
+        if let Some(before) = &moved {
+            history.steady.hold(&mut restored, before, history.aligner.blocks(), level);
+        }
         if let Some(regions) = &request.regions {
             restored = inside(&restored, &picture, regions)?;
         }

@@ -38,7 +38,7 @@ impl Degradation {
     pub fn random(task: Task, scale: usize, rng: &mut impl Rng) -> Self {
         match task {
             Task::Denoise => Degradation::Noise(Noise::random(rng)),
-            Task::Deblock => Degradation::Jpeg(rng.random_range(8..=70)),
+            Task::Deblock => Degradation::Jpeg(rng.random_range(8..=50)),
             Task::Deblur => Degradation::Blur(Kernel::random(rng), Noise::faint(rng)),
             Task::SuperResolution => Degradation::Shrink { scale, sharpness: rng.random_range(0.5..=0.75) },
             Task::LowLight => Degradation::Dark(Darkness::random(rng)),

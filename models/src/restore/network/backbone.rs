@@ -1,14 +1,11 @@
-//! What the networks have in common: residual blocks of dense 3x3 convolutions over cells of 4x4 luma samples.
+//! What the networks have in common: residual blocks of dense 3x3 convolutions over cells of 4x4 luma samples, or 8x8.
 //!
 //! Working on cells (`pixel_unshuffle`, Shi et al. 2016 turned around, as FFDNet does: Zhang et al. 2018) makes the
-//! convolutions few and wide, which is what bf16 units run at full rate, and lets each of them see 12x12 samples. Blocks have
+//! convolutions few and wide, which is what bf16 units run at full rate, and lets each of them see 12x12 samples or more. Blocks have
 //! no norms, as in EDSR (Lim et al. 2017): one convolution, ReLU, a second one beside a way past both.
 
 use tch::nn::{Init, Path};
-use tch::{TchError, Tensor};
-
-/// Samples of the half-size maps each way in a cell of the backbone.
-pub const CELL: i64 = 2;
+use tch::{Kind, TchError, Tensor};
 
 /// A 3x3 convolution with bias, "same" padding.
 pub struct Conv {
@@ -44,6 +41,31 @@ impl Conv {
 pub fn in_kind_of(weight: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
     let kind = x.f_kind()?;
     if weight.f_kind()? == kind { Ok(weight.shallow_clone()) } else { weight.f_to_kind(kind) }
+}
+
+/// Channels of the means that [`detail`] gives.
+pub const MEANS: i64 = 3;
+/// Differences are multiplied by the first on their way into a network, and what it gives is divided by the second. Both are
+/// then about as large as random weights make them.
+pub const DETAIL: f64 = 8.0;
+pub const CHANGE: f64 = 64.0;
+
+/// Of pictures as cells `(N, 6 * area, h, w)`, each plane less what the first picture has on average in the 3x3 cells about,
+/// and these means, in fp32. The brightness of samples is twenty times what is to be seen in them; left in, it is all that
+/// first layers see for thousands of steps of training.
+pub fn detail(pictures: &[Tensor], area: i64) -> Result<[Tensor; 2], TchError> {
+    let (mut parts, mut means): (Vec<Tensor>, Vec<Tensor>) = (Vec::new(), Vec::new());
+    for picture in pictures {
+        for (index, plane) in picture.f_split_with_sizes([4 * area, area, area], 1)?.iter().enumerate() {
+            let plane = plane.f_to_kind(Kind::Float)?;
+            if means.len() == index {
+                let mean = plane.f_mean_dim(&[1i64][..], true, Kind::Float)?;
+                means.push(mean.f_avg_pool2d([3, 3], [1, 1], [1, 1], false, false, None::<i64>)?);
+            }
+            parts.push(plane.f_sub(&means[index])?);
+        }
+    }
+    Ok([Tensor::f_cat(&parts, 1)?, Tensor::f_cat(&means, 1)?.f_add_scalar(-0.5)?])
 }
 
 struct Residual([Conv; 2]);
@@ -85,10 +107,11 @@ impl Backbone {
     }
 }
 
-/// `x` with its last row and column repeated until both sides are multiples of [`CELL`].
-pub fn padded(x: &Tensor) -> Result<Tensor, TchError> {
+/// `x` with its last row and column repeated until both sides are multiples of `cell`.
+pub fn padded(x: &Tensor, cell: i64) -> Result<Tensor, TchError> {
     let (_, _, height, width) = x.size4()?;
-    match (height % CELL, width % CELL) {
+    let missing = |side: i64| (cell - side % cell) % cell;
+    match (missing(height), missing(width)) {
         (0, 0) => Ok(x.shallow_clone()),
         (below, right) => x.f_replication_pad2d([0, right, 0, below]),
     }

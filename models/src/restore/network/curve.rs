@@ -7,7 +7,7 @@
 //! estimated likewise.
 
 use tch::nn::Path;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::backbone::{Backbone, Conv, cropped};
 use crate::restore::{Config, SAMPLES, UNIT};
@@ -44,7 +44,9 @@ impl Curve {
             (below, right) => x.f_replication_pad2d([0, right, 0, below])?,
         };
         let small = whole.f_avg_pool2d([CELL, CELL], [CELL, CELL], [0, 0], false, true, None::<i64>)?;
-        let curves = self.last.forward(&self.backbone.forward(&small)?)?;
+        let curves = self.last.forward(&self.backbone.forward(&small)?)?.f_to_kind(Kind::Float)?;
+        // From here on in fp32: bf16 would round the light at each bend.
+        let x = &x.f_to_kind(Kind::Float)?;
         let (_, _, rows, columns) = curves.size4()?;
         let curves = curves.f_upsample_bilinear2d([rows * CELL, columns * CELL], false, None, None)?;
         let curves = cropped(&curves, x, 1)?;

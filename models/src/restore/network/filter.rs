@@ -4,63 +4,71 @@
 //! now, and the level of the noise. That is the cheap half of what FastDVDnet (Tassano et al. 2020) and its successors do
 //! with five frames: no frame is waited for, and all of the past is in the one picture. Noise levels as an input map are
 //! FFDNet's (Zhang et al. 2018). The deblocker and the deblurrer see the present frame alone, as DnCNN (Zhang et al. 2017)
-//! does, and learn the difference, as it does.
+//! does, and learn the difference, as it does; what is small beside the brightness of samples is all that they mend, so that
+//! they see it apart from that. The deblocker's cells are as large as the blocks of JPEG, and lie as they do, so
+//! that it knows where their edges are, and has a block's samples, or its frequencies, in one place.
 //!
 //! Where there is a history, half of the last convolution's channels say how much of it to take in place of the noisy
 //! samples, as a Kalman filter weighs what it predicted against what it measured; the other half is a correction of that.
 
 use tch::nn::Path;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
-use super::backbone::{Backbone, CELL, Conv, cropped, padded};
+use super::backbone::{Backbone, CHANGE, Conv, DETAIL, MEANS, cropped, detail, padded};
 use crate::restore::{Config, SAMPLES};
 
 pub struct Filter {
     backbone: Backbone,
     last: Conv,
-    /// Channels of the input that are pictures, and are taken apart into cells.
+    /// Pictures in the input, one or two.
     pictures: i64,
-    history: bool,
     level: bool,
+    /// Samples of the half-size maps each way in a cell.
+    cell: i64,
 }
-
-/// Channels of the cells of a picture.
-const CELLS: i64 = SAMPLES * CELL * CELL;
 
 impl Filter {
     pub fn new(path: &Path, config: &Config) -> Result<Self, TchError> {
-        let pictures = config.inputs() - i64::from(config.level);
-        let inputs = pictures * CELL * CELL + i64::from(config.level);
+        let cell = config.cell();
+        let pictures = config.inputs() / SAMPLES;
+        let channels = pictures * SAMPLES * cell * cell;
         Ok(Filter {
-            backbone: Backbone::new(path, inputs, config.channels, config.blocks)?,
-            last: Conv::zero(&(path / "last"), config.channels, if config.history { 2 * CELLS } else { CELLS })?,
+            backbone: Backbone::new(
+                path,
+                channels + if config.level { 1 } else { MEANS },
+                config.channels,
+                config.blocks,
+            )?,
+            last: Conv::zero(&(path / "last"), config.channels, channels)?,
             pictures,
-            history: config.history,
             level: config.level,
+            cell,
         })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let whole = padded(x)?;
-        let cells = whole.f_narrow(1, 0, self.pictures)?.f_pixel_unshuffle(CELL)?;
+        let Filter { pictures, cell, .. } = *self;
+        let whole = padded(x, cell)?;
+        let cells = whole.f_narrow(1, 0, pictures * SAMPLES)?.f_pixel_unshuffle(cell)?;
+        let pictures = cells.f_chunk(pictures, 1)?;
         let input = if self.level {
             // The same everywhere in a cell, so that one of its samples is enough.
-            let level = whole.f_narrow(1, self.pictures, 1)?;
-            Tensor::f_cat(&[&cells, &level.f_slice(2, None, None, CELL)?.f_slice(3, None, None, CELL)?], 1)?
+            let level = whole.f_slice(1, -1, None, 1)?.f_slice(2, None, None, cell)?.f_slice(3, None, None, cell)?;
+            Tensor::f_cat(&[&cells, &level], 1)?
         } else {
-            cells.shallow_clone()
+            let [detail, means] = detail(&pictures, cell * cell)?;
+            Tensor::f_cat(&[&detail.f_mul_scalar(DETAIL)?, &means], 1)?.f_to_kind(x.f_kind()?)?
         };
-        let last = self.last.forward(&self.backbone.forward(&input)?)?;
-        let frame = cells.f_narrow(1, 0, CELLS)?;
-        let restored = if self.history {
-            let history = cells.f_narrow(1, CELLS, CELLS)?;
-            let share = last.f_narrow(1, CELLS, CELLS)?;
-            let correction = last.f_narrow(1, 0, CELLS)?;
-            history.f_sub(&frame)?.f_mul(&share)?.f_add(&correction)?.f_add(&frame)?
-        } else {
-            last.f_add(&frame)?
-        };
-        cropped(&restored.f_pixel_shuffle(CELL)?, x, 1)
+        // In fp32: corrections of less than half a level would be lost in bf16, and with them most of what there is to learn.
+        let last = self.last.forward(&self.backbone.forward(&input)?)?.f_to_kind(Kind::Float)?;
+        let last = last.f_chunk(pictures.len() as i64, 1)?;
+        let change = if self.level { last[0].shallow_clone() } else { last[0].f_mul_scalar(1.0 / CHANGE)? };
+        let frame = pictures[0].f_to_kind(Kind::Float)?;
+        let mut restored = frame.f_add(&change)?;
+        if let [_, history] = &pictures[..] {
+            restored = history.f_to_kind(Kind::Float)?.f_sub(&frame)?.f_mul(&last[1])?.f_add(&restored)?;
+        }
+        cropped(&restored.f_pixel_shuffle(cell)?, x, 1)
     }
 }
 

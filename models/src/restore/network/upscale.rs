@@ -6,9 +6,9 @@
 //! enlargement that a convolution does beside them: it begins as bicubic interpolation (Keys 1981), and learns.
 
 use tch::nn::Path;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
-use super::backbone::{Backbone, Conv, in_kind_of};
+use super::backbone::{Backbone, CHANGE, Conv, DETAIL, MEANS, detail, in_kind_of};
 use crate::restore::{Config, SAMPLES};
 
 /// Cells each way that plain enlargement looks at.
@@ -34,7 +34,7 @@ impl Upscale {
         tch::no_grad(|| plain.shallow_clone().f_copy_(&bicubic))?;
         let nearest: Vec<i64> = phases(config.scale as usize).iter().map(|phase| phase.nearest as i64).collect();
         Ok(Upscale {
-            backbone: Backbone::new(path, SAMPLES, config.channels, config.blocks)?,
+            backbone: Backbone::new(path, SAMPLES + MEANS, config.channels, config.blocks)?,
             last: Conv::zero(&(path / "last"), config.channels, outputs)?,
             plain,
             nearest: Tensor::f_from_slice(&nearest)?.f_to_device(path.device())?,
@@ -43,11 +43,15 @@ impl Upscale {
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let [detail, means] = detail(&[x.shallow_clone()], 1)?;
+        let input = Tensor::f_cat(&[&detail.f_mul_scalar(DETAIL)?, &means], 1)?.f_to_kind(x.f_kind()?)?;
+        let change = self.last.forward(&self.backbone.forward(&input)?)?.f_to_kind(Kind::Float)?;
+        // In fp32: bf16 would round what is interpolated, and lose changes of less than half a level.
+        let x = x.f_to_kind(Kind::Float)?;
         let nearest = x.f_index_select(1, &self.nearest)?;
         let around = x.f_replication_pad2d([(SEEN / 2) as i64; 4])?;
-        let plain = around.f_conv2d(&in_kind_of(&self.plain, x)?, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)?;
-        let change = self.last.forward(&self.backbone.forward(x)?)?;
-        nearest.f_add(&plain)?.f_add(&change)?.f_pixel_shuffle(self.scale)
+        let plain = around.f_conv2d(&in_kind_of(&self.plain, &x)?, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1)?;
+        nearest.f_add(&plain)?.f_add(&change.f_mul_scalar(1.0 / CHANGE)?)?.f_pixel_shuffle(self.scale)
     }
 }
 

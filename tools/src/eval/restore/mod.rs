@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "640x360", value_parser = size)]
     size: (usize, usize),
     /// Of each clip, so many frames at most
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     frames: u32,
     /// From this frame on, counted from 0
     #[arg(long, default_value_t = 0, value_name = "FRAME")]
@@ -53,7 +53,11 @@ pub struct Args {
 const HELP: &str = "\
 PSNR in dB and SSIM (Gaussian window of 11 x 11) are of luma, means over the frames. Of each of FFmpeg's filters the setting
 counts that gives the best PSNR on the first frames of the clip. Flicker is the variance over time of luma where the good
-clip stands still, divided by that of the good clip. torchrestore estimates the noise level, and runs as an element.";
+clip stands still, divided by that of the good clip, from frame 25 on: a filter that remembers settles until then.
+torchrestore estimates the noise level, and runs as an element.";
+
+/// Frames after which flicker is measured.
+const SETTLED: usize = 24;
 
 /// Frames that the settings of a filter are tried on.
 const TRIED: usize = 4;
@@ -157,7 +161,9 @@ fn score(clip: &Clip, frames: &[Yuv], detail: String) -> Result<Score> {
     let good: Vec<&[u8]> = good.iter().map(|f| &f[..]).collect();
     let frames: Vec<&[u8]> = frames.iter().map(|f| &f[..]).collect();
     let width = clip.width();
-    let variances = flicker::variance(&frames, &good, width).zip(flicker::variance(&good, &good, width));
+    let settled = SETTLED.min(good.len());
+    let (good, frames) = (&good[settled..], &frames[settled..]);
+    let variances = flicker::variance(frames, good, width).zip(flicker::variance(good, good, width));
     score.flicker = variances.filter(|(_, good)| *good > 0.0).map(|(own, good)| own / good);
     Ok(score)
 }

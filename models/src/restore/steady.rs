@@ -1,0 +1,172 @@
+//! Keeps what does not change from changing.
+//!
+//! A network that sees noise gives each frame a little of it, and where nothing moves the eye sees that as flicker. So where
+//! nothing moves, and what a network makes of a square is no further from what it made before than noise takes it, the mean over
+//! time is what is shown, of the last eight or so frames since the square came to rest. Further away, the new picture comes in, and from twice that distance on it is all there is. Means are
+//! kept in 256ths of a level: in whole levels they would stand still long before they are good.
+
+use super::samples::Frame;
+use crate::codec::symbols::{Block, Mode, Vector};
+
+/// Side of a square in luma samples: half a block of the motion search.
+const SQUARE: usize = 8;
+/// Frames that the network is left alone with what came to rest: it gets better with each, and means would lag behind.
+const SETTLING: u16 = 4;
+/// Frames that a mean is of, at most.
+const MEMORY: u16 = 8;
+/// Pictures of the same thing are so many times their deviation further apart than flat ones: where there is something to see,
+/// networks smooth less.
+const DETAIL: f32 = 0.06;
+
+/// How far pictures of the same flat thing are apart, root mean square in levels of 8 bits, where the noise is of `level`.
+fn apart(level: f64) -> f32 {
+    (0.8 + 0.06 * level) as f32
+}
+
+/// The means of one stream.
+#[derive(Debug, Clone, Default)]
+pub struct Steady {
+    /// Of each plane, in 256ths of a level.
+    means: [Vec<u16>; 3],
+    /// Frames since each square came to rest.
+    ages: Vec<u16>,
+}
+
+impl Steady {
+    /// Shows means in `restored` where it did not move from `before`, which was restored of the frame before and moved by
+    /// `blocks`, and hardly changed: squares, they and the eight about them. `level` is that of the noise, standard deviation in
+    /// levels of 8 bits.
+    pub fn hold(&mut self, restored: &mut Frame, before: &Frame, blocks: &[Block], level: f64) {
+        let luma = &restored.picture.planes[0];
+        let (columns, rows) = (luma.width / SQUARE, luma.height / SQUARE);
+        if blocks.len() * 4 != columns * rows || before.picture.planes[0].data.len() != luma.data.len() {
+            *self = Steady::default();
+            return;
+        }
+        if self.ages.len() != columns * rows {
+            self.ages = vec![0; columns * rows];
+            self.means = [0, 1, 2].map(|plane| fine(&before.picture.planes[plane].data));
+        }
+        let limit = apart(level);
+        let still = |square: usize| {
+            let block = &blocks[square / columns / 2 * (columns / 2) + square % columns / 2];
+            block.mode != Mode::Flat && block.vectors.iter().all(|v| *v == Vector::default())
+        };
+        let distances: Vec<f32> = (0..columns * rows)
+            .map(|square| {
+                let (x, y) = (square % columns * SQUARE, square / columns * SQUARE);
+                if still(square) { distance(restored, before, x, y, limit) } else { f32::INFINITY }
+            })
+            .collect();
+        let about = |v: usize, most: usize| v.saturating_sub(1)..(v + 2).min(most);
+        for (square, age) in self.ages.iter_mut().enumerate() {
+            let (x, y) = (square % columns, square / columns);
+            let farthest = about(y, rows)
+                .flat_map(|y| distances[y * columns..][about(x, columns)].iter())
+                .fold(0.0f32, |most, distance| most.max(*distance));
+            let kept = (2.0 - farthest).clamp(0.0, 1.0);
+            *age = ((f32::from(*age) * kept) as u16 + 1).min(SETTLING + MEMORY);
+            let weight = (1.0 - kept).max(1.0 / f32::from(age.saturating_sub(SETTLING).max(1)));
+            for (plane, side) in [SQUARE, SQUARE / 2, SQUARE / 2].into_iter().enumerate() {
+                let samples = &mut restored.picture.planes[plane];
+                let width = samples.width;
+                for y in y * side..(y + 1) * side {
+                    let means = &mut self.means[plane][y * width + x * side..][..side];
+                    for (mean, sample) in means.iter_mut().zip(&mut samples.row_mut(y)[x * side..][..side]) {
+                        let old = f32::from(*mean);
+                        *mean = (old + (f32::from(*sample) * 256.0 - old) * weight).round() as u16;
+                        *sample = ((*mean + 128) >> 8) as u8;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn fine(samples: &[u8]) -> Vec<u16> {
+    samples.iter().map(|v| u16::from(*v) << 8).collect()
+}
+
+/// Root mean square of the difference of luma, as a part of how far `a` may be from itself; `flat` is that of a flat square.
+fn distance(a: &Frame, b: &Frame, x: usize, y: usize, flat: f32) -> f32 {
+    let (mut sum, mut squares, mut apart) = (0i32, 0i32, 0i32);
+    for y in y..y + SQUARE {
+        let [a, b] = [a, b].map(|frame| &frame.picture.planes[0].row(y)[x..x + SQUARE]);
+        for (a, b) in a.iter().zip(b) {
+            let (a, b) = (i32::from(*a), i32::from(*b));
+            sum += a;
+            squares += a * a;
+            apart += (a - b).pow(2);
+        }
+    }
+    let count = (SQUARE * SQUARE) as f32;
+    let deviation = (squares as f32 / count - (sum as f32 / count).powi(2)).max(0.0).sqrt();
+    (apart as f32 / count).sqrt() / (flat + DETAIL * deviation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::picture::Picture;
+
+    fn frame(value: u8) -> Frame {
+        let mut picture = Picture::grey(4, 2);
+        picture.planes.iter_mut().for_each(|plane| plane.data.fill(value));
+        Frame { picture, width: 64, height: 32 }
+    }
+
+    fn skipped() -> Vec<Block> {
+        vec![Block { mode: Mode::Skip, ..Block::default() }; 8]
+    }
+
+    /// Where distances of 2 levels are those of noise.
+    const LEVEL: f64 = 20.0;
+
+    #[test]
+    fn what_hardly_changes_comes_to_its_mean_and_what_changes_comes_in() {
+        let (mut steady, mut shown) = (Steady::default(), frame(100));
+        for number in 0..60 {
+            let mut now = frame(if number % 2 == 0 { 101 } else { 102 });
+            steady.hold(&mut now, &shown, &skipped(), LEVEL);
+            shown = now;
+        }
+        let mean = f64::from(steady.means[0][0]) / 256.0;
+        assert!((mean - 101.5).abs() < 0.1, "{mean}");
+        // Half as far again as noise goes, and more than twice as far.
+        let rest = shown.picture.planes[0].data[0];
+        for (value, expected) in [(rest + 3, rest + 1..=rest + 2), (rest + 8, rest + 8..=rest + 8)] {
+            let (mut steady, mut now) = (steady.clone(), frame(value));
+            steady.hold(&mut now, &shown, &skipped(), LEVEL);
+            for plane in &now.picture.planes {
+                assert!(plane.data.iter().all(|v| expected.contains(v)), "{value}: {:?}", plane.data.first());
+            }
+        }
+    }
+
+    #[test]
+    fn what_moves_comes_in_with_what_is_about_it() {
+        let (mut steady, before) = (Steady::default(), frame(100));
+        for _ in 0..9 {
+            steady.hold(&mut frame(100), &before, &skipped(), LEVEL);
+        }
+        let mut blocks = skipped();
+        blocks[0].vectors[0] = Vector { x: 4, y: 0 };
+        blocks[3].mode = Mode::Flat;
+        let mut now = frame(101);
+        // Few samples, but far off.
+        now.picture.planes[0].row_mut(28)[28] = 130;
+        steady.hold(&mut now, &before, &blocks, LEVEL);
+        let at = |x: usize, y: usize| now.picture.planes[0].row(y)[x];
+        assert_eq!((at(3, 3), at(23, 20), at(24, 8)), (101, 101, 100));
+        assert_eq!(at(60, 3), 101);
+        assert_eq!((at(28, 28), at(20, 25), at(36, 31)), (130, 101, 101));
+        assert_eq!((at(10, 28), at(60, 30)), (100, 100));
+    }
+
+    #[test]
+    fn another_size_begins_anew() {
+        let (mut steady, mut now) = (Steady::default(), frame(101));
+        steady.hold(&mut now, &frame(100), &skipped()[1..], LEVEL);
+        assert_eq!(now, frame(101));
+    }
+}
