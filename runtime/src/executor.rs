@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::device::{self, Device};
@@ -47,6 +47,8 @@ struct State {
     jobs: VecDeque<Job>,
     running: usize,
     wide: bool,
+    /// Nothing is begun any more.
+    closed: bool,
 }
 
 pub(crate) struct Executor {
@@ -55,11 +57,25 @@ pub(crate) struct Executor {
     lanes: usize,
 }
 
+static EXECUTORS: LazyLock<Mutex<HashMap<Device, Arc<Executor>>>> = LazyLock::new(Mutex::default);
+/// A process that exits waits so long for what runs.
+const LAST_JOBS: Duration = Duration::from_secs(10);
+
+/// At the exit of the process nothing is begun any more, and what runs comes to its end: else libtorch's and oneDNN's own state
+/// would be taken down under it. What was set up last is taken down first, so this is said again as networks run.
+fn close_at_exit() {
+    extern "C" fn close() {
+        // Whoever holds the lock may wait for a lane; a process that exits does not wait for both.
+        let Ok(executors) = EXECUTORS.try_lock() else { return };
+        executors.values().for_each(|executor| executor.close(LAST_JOBS));
+    }
+    shim::at_exit(close);
+}
+
 impl Executor {
     /// The executor of a device; its lanes start with the first use.
     pub fn of(device: Device) -> Arc<Executor> {
-        static ALL: OnceLock<Mutex<HashMap<Device, Arc<Executor>>>> = OnceLock::new();
-        let mut all = ALL.get_or_init(Mutex::default).lock().unwrap();
+        let mut all = EXECUTORS.lock().unwrap();
         let executor = all.entry(device).or_insert_with(|| {
             // A GPU is fed by one thread: its stream runs the jobs one after the other anyway.
             let lanes = if device == Device::Cpu { device::cores() } else { 1 };
@@ -100,9 +116,17 @@ impl Executor {
         receiver.recv().unwrap_or_else(|_| Err("the worker is gone".into()))
     }
 
+    /// Begins nothing any more, and waits for what runs.
+    fn close(&self, longest: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        state.closed = true;
+        let waited = self.wake.wait_timeout_while(state, longest, |state| state.running > 0);
+        drop(waited);
+    }
+
     fn work(&self, lane: usize) {
         let mut threads = 0;
-        loop {
+        for done in 1_u64.. {
             let (job, width) = self.next(lane);
             let wanted = if width == Width::Wide { self.lanes } else { 1 };
             if threads != wanted {
@@ -115,6 +139,9 @@ impl Executor {
             }));
             // Drains answer their own requests, panics included; what arrives here has nobody waiting for it.
             debug_assert!(outcome.is_ok());
+            if done.is_power_of_two() {
+                close_at_exit();
+            }
             let mut state = self.state.lock().unwrap();
             state.running -= 1;
             if width == Width::Wide {
@@ -131,7 +158,7 @@ impl Executor {
         loop {
             let now = Instant::now();
             let mut wait = Duration::from_secs(3600);
-            let due = (!state.wide)
+            let due = (!state.wide && !state.closed)
                 .then(|| {
                     state.jobs.iter().position(|job| match job {
                         Job::Once { .. } => true,
@@ -202,6 +229,40 @@ mod tests {
             receiver.recv_timeout(Duration::from_secs(20)).expect("every job runs");
         }
         assert_eq!(most.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn who_closes_waits_for_what_runs_and_nothing_is_begun_after_it() {
+        let executor = Executor::start("test", 1);
+        let (begun, came) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..3 {
+            let (begun, came) = (Arc::clone(&begun), Arc::clone(&came));
+            let run = Box::new(move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(200));
+                came.fetch_add(1, Ordering::SeqCst);
+            });
+            executor.post(Job::Once { width: Width::Narrow, run });
+        }
+        while begun.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        executor.close(Duration::from_secs(60));
+        let done = came.load(Ordering::SeqCst);
+        assert_eq!(done, begun.load(Ordering::SeqCst));
+        assert!(done < 3);
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(begun.load(Ordering::SeqCst), done);
+    }
+
+    #[test]
+    fn a_lane_keeps_its_number_of_threads_whatever_others_set() {
+        let executor = Executor::start("test", 2);
+        let seen = executor.run(Width::Narrow, || {
+            std::thread::spawn(|| tch::set_num_threads(3)).join().unwrap();
+            tch::get_num_threads()
+        });
+        assert_eq!(seen, Ok(1));
     }
 
     #[test]

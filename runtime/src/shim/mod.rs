@@ -20,6 +20,7 @@ struct RawOutputs {
 unsafe extern "C" {
     fn gt_free(text: *mut c_char);
     fn gt_set_threads(threads: c_int);
+    fn gt_at_exit(handler: extern "C" fn()) -> c_int;
     fn gt_avoid_chance();
     fn gt_module_load(
         path: *const c_char,
@@ -259,6 +260,12 @@ impl Drop for Fuser {
 pub(crate) fn set_threads(threads: usize) {
     // SAFETY: takes a positive number.
     unsafe { gt_set_threads(threads.max(1) as c_int) }
+}
+
+/// Has `handler` called when the process exits, before what was set up so far is taken down.
+pub(crate) fn at_exit(handler: extern "C" fn()) {
+    // SAFETY: the handler is a function of this library, which GStreamer never unloads.
+    let _ = unsafe { gt_at_exit(handler) };
 }
 
 /// From now on cuDNN takes only algorithms that give the same bits each time, in the whole process. No effect on a CPU.

@@ -17,6 +17,7 @@
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <sstream>
@@ -106,12 +107,16 @@ extern "C" {
 
 void gt_free(char *text) { std::free(text); }
 
+// A thread's first parallel loop takes over the number that any thread set last; asking for it here has that behind us.
 void gt_set_threads(int threads) {
   try {
+    (void)at::get_num_threads();
     at::set_num_threads(threads);
   } catch (...) {
   }
 }
+
+int gt_at_exit(void (*handler)()) { return std::atexit(handler); }
 
 // cuDNN's fastest backward-data kernels, which transposed convolutions use, add up in the order of chance.
 void gt_avoid_chance() {
