@@ -9,6 +9,7 @@ use tch::{Kind, Tensor};
 
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
+use crate::planes::channels_last;
 use crate::shape::Shape;
 use crate::shim::{Fuser, Module, Thrown};
 
@@ -174,8 +175,9 @@ impl Program {
         } else {
             input.shallow_clone()
         };
-        // An NHWC blob is channels-last already; the other way round a copy is needed.
-        if self.plan.channels_last { Ok(placed) } else { placed.f_contiguous() }
+        // A frame comes as a plan was timed, or it is turned here: else libtorch turns what each convolution gives, and graphs that
+        // were compiled for the one layout are left for slower ones in the other.
+        if self.plan.channels_last && placed.dim() == 4 { channels_last(&placed) } else { placed.f_contiguous() }
     }
 
     pub fn takes_list(&self) -> bool {
@@ -257,5 +259,36 @@ pub(crate) fn relative_error(outputs: &Outputs, reference: &Outputs) -> f64 {
     match try_error() {
         Ok(error) if error.is_finite() => error,
         _ => f64::INFINITY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Doubles;
+
+    impl Network for Doubles {
+        fn bytes(&self) -> u64 {
+            0
+        }
+
+        fn torchscript(&self, shape: Shape, precision: Precision) -> Result<Arc<Vec<u8>>, String> {
+            let x = Tensor::zeros(shape.dims(), (precision.kind(), tch::Device::Cpu));
+            crate::trace(&x, |x| Ok(vec![x.f_add(x)?])).map(Arc::new)
+        }
+    }
+
+    #[test]
+    fn networks_get_the_layout_that_their_plan_was_timed_in() {
+        let source = Source::Network(Arc::new(Doubles));
+        let planar = Tensor::ones([1, 3, 4, 5], (Kind::Float, tch::Device::Cpu));
+        for (given, channels_last) in [(planar.shallow_clone(), true), (channels_last(&planar).unwrap(), false)] {
+            let plan = Plan { channels_last, ..Plan::REFERENCE };
+            let program = Program::load("doubles", &source, Device::Cpu, plan, [1, 3, 4, 5].into()).unwrap();
+            let (_, output) = program.run(&given).unwrap().remove(0);
+            assert_eq!(output.stride(), if channels_last { [60, 1, 15, 3] } else { [60, 20, 5, 1] });
+            assert_eq!(output, &planar * 2.0);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
+use crate::planes::channels_last;
 use crate::shape::Shape;
 
 /// The kind of an input.
@@ -37,8 +38,7 @@ impl Sample {
                 let fine = Tensor::f_from_slice(&evens(n * c * h * w))?.f_reshape([n, c, h, w])?;
                 let mixed = (smooth.f_mul_scalar(0.9)?.f_add(&fine.f_mul_scalar(0.1)?)?).f_mul_scalar(high - low)?;
                 // NHWC in memory, as frames arrive.
-                let blob = mixed.f_add_scalar(low)?.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
-                blob.f_to_kind(kind)
+                channels_last(&mixed.f_add_scalar(low)?)?.f_to_kind(kind)
             }
             (Sample::Picture { low, high }, dims) => {
                 let values = Tensor::f_from_slice(&evens(shape.count()))?.f_reshape(dims)?;

@@ -7,10 +7,11 @@
 //! nearest whole number, ties to even. Training runs the very same function, with gradients passed straight through the
 //! roundings (Bengio et al. 2013).
 
+use gst_torch_runtime::planes::channels_last;
 use tch::nn::{Init, Path};
 use tch::{Kind, TchError, Tensor};
 
-use super::network::{CELLS, channels_last, parameter};
+use super::network::{CELLS, parameter};
 
 /// Weights are multiples of 1/256.
 const WEIGHT_UNIT: f64 = 256.0;

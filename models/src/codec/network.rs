@@ -9,6 +9,7 @@
 //!
 //! Synthesis is exact: see [`super::exact`].
 
+use gst_torch_runtime::planes::channels_last;
 use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 use tch::{Device, Kind, TchError, Tensor};
@@ -75,10 +76,6 @@ pub fn planes(cells: &Tensor) -> Result<[Tensor; 3], TchError> {
 
 pub(super) fn parameter(path: &Path, name: &str, size: &[i64], init: Init) -> Result<Tensor, TchError> {
     path.f_var(name, size, init)
-}
-
-pub(super) fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
-    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
 /// A convolution of the encoder, where nothing needs to be exact.

@@ -1,7 +1,7 @@
 //! A tensor's memory as rows of numbers: the one place where this module touches raw tensor memory.
 
 use half::{bf16, f16};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Error, Result};
 
@@ -12,6 +12,14 @@ pub enum Layout {
     Contiguous,
     /// Pixel after pixel (NHWC in memory, behind the same NCHW shape).
     ChannelsLast,
+}
+
+/// The same `(N, C, H, W)` with pixel after pixel in memory, in which convolutions take it and give it on a CPU.
+///
+/// # Errors
+/// When it has other than four dimensions, or libtorch fails.
+pub fn channels_last(x: &Tensor) -> std::result::Result<Tensor, TchError> {
+    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
 /// The numbers of a contiguous tensor of fp32 on the CPU, in the order of its dimensions.

@@ -8,6 +8,7 @@
 //! Both directions are a linear transform (it begins as a cosine transform) plus a small convolutional network at 1/8
 //! resolution. Nothing that is coded depends on what was decoded, so ordinary floating point serves.
 
+use gst_torch_runtime::planes::channels_last;
 use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 use tch::{Device, Kind, TchError, Tensor};
@@ -120,10 +121,6 @@ impl Config {
         };
         [body(self.encoder, CELLS, digits), body(self.decoder, CELLS + digits + 1, CELLS)]
     }
-}
-
-fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
-    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
 struct Convolution {
