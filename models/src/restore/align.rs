@@ -82,11 +82,6 @@ impl Aligner {
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
-
-    /// Forgets the motion, as after a jump.
-    pub fn reset(&mut self) {
-        self.blocks.clear();
-    }
 }
 
 /// What smoothing leaves of the noise is what the search should not look into. The price of a bit is several times the codec's:

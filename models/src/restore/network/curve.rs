@@ -9,7 +9,7 @@
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
-use super::backbone::{Backbone, Conv, cropped};
+use super::backbone::{Backbone, Conv, cropped, padded};
 use crate::restore::{Config, SAMPLES, UNIT};
 
 /// Samples of the half-size maps each way that share an estimate.
@@ -36,13 +36,8 @@ impl Curve {
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let (_, _, height, width) = x.size4()?;
-        let missing = |side: i64| (CELL - side % CELL) % CELL;
         // The border is repeated for the sake of the cells that it does not fill.
-        let whole = match (missing(height), missing(width)) {
-            (0, 0) => x.shallow_clone(),
-            (below, right) => x.f_replication_pad2d([0, right, 0, below])?,
-        };
+        let whole = padded(x, CELL)?;
         let small = whole.f_avg_pool2d([CELL, CELL], [CELL, CELL], [0, 0], false, true, None::<i64>)?;
         let curves = self.last.forward(&self.backbone.forward(&small)?)?.f_to_kind(Kind::Float)?;
         // From here on in fp32: bf16 would round the light at each bend.
