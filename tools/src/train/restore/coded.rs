@@ -13,6 +13,8 @@ use super::super::footage::{Footage, Shot};
 
 /// Frames of each shot that are coded.
 const FRAMES: usize = 8;
+/// Times that every shot is coded, each time otherwise.
+const TIMES: usize = 3;
 const PRESETS: [&str; 3] = ["ultrafast", "veryfast", "medium"];
 
 /// A shot, and what x264 made of it.
@@ -27,11 +29,12 @@ pub struct Pair {
 /// When x264 or a decoder of H.264 is not installed.
 pub fn pairs(data: &Footage, rng: &mut impl Rng) -> Result<Vec<Pair>> {
     let mut pairs = Vec::new();
-    for shot in data.shots().filter(|shot| shot.len() > 1) {
+    let moving: Vec<&Shot> = data.shots().filter(|shot| shot.len() > 1).collect();
+    for shot in moving.iter().flat_map(|shot| [*shot; TIMES]) {
         let frames: Vec<Yuv> = shot.iter().take(FRAMES).cloned().collect();
         let count = frames.len();
         let clip = Clip::new("shot".into(), gst::Fraction::new(25, 1), frames)?;
-        let (quantiser, preset) = (rng.random_range(24..=40), PRESETS[rng.random_range(0..PRESETS.len())]);
+        let (quantiser, preset) = (rng.random_range(22..=40), PRESETS[rng.random_range(0..PRESETS.len())]);
         let encoder = format!(
             "x264enc pass=quant quantizer={quantiser} speed-preset={preset} tune=zerolatency threads=1 aud=false ! \
              video/x-h264,stream-format=byte-stream,alignment=au"

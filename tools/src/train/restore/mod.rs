@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     if config.task == Task::Deblock {
         gst::init()?;
         streams.coded = coded::pairs(&data, &mut StdRng::seed_from_u64(args.seed))?;
-        println!("{} shots coded by x264", streams.coded.len());
+        println!("{} times a shot was coded by x264", streams.coded.len());
     }
     let mut results = Vec::new();
     while learner.done() < 1.0 {

@@ -92,7 +92,7 @@ pub struct Streams {
 }
 
 /// How often the deblocker is given H.264 rather than JPEG.
-const H264: f64 = 0.2;
+const H264: f64 = 0.35;
 
 impl Streams {
     pub fn new(config: Config, side: usize, longest: usize) -> Self {
