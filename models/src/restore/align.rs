@@ -9,7 +9,7 @@ use std::thread;
 use super::samples::Frame;
 use crate::codec::motion::{self, Effort, Reference, Settings};
 use crate::codec::picture::{Picture, Plane};
-use crate::codec::symbols::{Block, Mode};
+use crate::codec::symbols::{Block, Mode, Vector};
 
 /// How far things may move between two frames, in luma samples.
 const RANGE: u16 = 32;
@@ -17,13 +17,21 @@ const RANGE: u16 = 32;
 const NOISY: f64 = 20.0;
 /// Side of a block in luma samples.
 const SIDE: usize = 16;
-/// A block may stay if the mean square of its difference is at most so many times that of noise, whose own mean over a block
-/// that is smoothed deviates by a sixth, and besides a part of its variance, as which texture that was not restored counts, or
-/// a few squared levels; unless what was found is so many times better.
-const NOISE: f64 = 1.6;
+/// When a block may stay: if the mean square of its difference is at most so many times that of noise, whose own mean over a
+/// block that is smoothed deviates by a sixth, and besides [`SOFT`] or [`BLUR`]; unless what was found is so many times better.
+struct Patience {
+    noise: f64,
+    better: f64,
+    /// Of the blocks about it, so many must rest, as a part of all.
+    about: f64,
+}
+
+/// First by what it is, then by where it is: amid what rests, hardly anything moves.
+const PATIENCE: [Patience; 2] =
+    [Patience { noise: 1.6, better: 1.5, about: 0.0 }, Patience { noise: 3.0, better: 4.0, about: 0.85 }];
+/// A part of a block's variance, as which texture that was not restored counts, or so many squared levels.
 const SOFT: f64 = 0.15;
 const BLUR: f64 = 10.0;
-const BETTER: f64 = 1.5;
 /// Rows of blocks from which a second thread is worth its start.
 const ROWS_APART: usize = 16;
 
@@ -109,24 +117,43 @@ fn settle(
     left: f64,
 ) {
     let columns = target.planes[0].width / SIDE;
-    for (index, block) in blocks.iter_mut().enumerate() {
-        let (x, above) = (index % columns * SIDE, index / columns * SIDE);
-        let y = above + first * SIDE;
-        let rows = SIDE.min(height - y);
-        let difference = |other: &Picture, from: usize| -> f64 {
-            let rows = (0..rows).map(|row| (target.planes[0].row(y + row), other.planes[0].row(from + row)));
-            let squares = rows.flat_map(|(a, b)| a[x..x + SIDE].iter().zip(&b[x..x + SIDE]));
-            f64::from(squares.map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum::<u32>())
-        };
-        let count = (rows * SIDE) as f64;
-        let distance = difference(before, y) / count;
-        let noise = NOISE * left * left;
-        let soft = (SOFT * variance(target, x, y, rows)).max(BLUR);
-        let no_better = || block.mode == Mode::Flat || distance <= BETTER * difference(found, above) / count;
-        if distance <= noise + soft && no_better() {
-            *block = Block { mode: Mode::Skip, ..Block::default() };
+    for Patience { noise, better, about } in PATIENCE {
+        let resting: Vec<bool> = blocks.iter().map(rests).collect();
+        for (index, block) in blocks.iter_mut().enumerate() {
+            if resting[index] || share_about(&resting, columns, index) < about {
+                continue;
+            }
+            let (x, above) = (index % columns * SIDE, index / columns * SIDE);
+            let y = above + first * SIDE;
+            let rows = SIDE.min(height - y);
+            let difference = |other: &Picture, from: usize| -> f64 {
+                let lines = (0..rows).map(|row| (target.planes[0].row(y + row), other.planes[0].row(from + row)));
+                let pairs = lines.flat_map(|(a, b)| a[x..x + SIDE].iter().zip(&b[x..x + SIDE]));
+                let sum = pairs.map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum::<u32>();
+                f64::from(sum) / (rows * SIDE) as f64
+            };
+            let distance = difference(before, y);
+            let soft = (SOFT * variance(target, x, y, rows)).max(BLUR);
+            let no_better = || block.mode == Mode::Flat || distance <= better * difference(found, above);
+            if distance <= noise * left * left + soft && no_better() {
+                *block = Block { mode: Mode::Skip, ..Block::default() };
+            }
         }
     }
+}
+
+/// Whether a block shows what was at its place before.
+pub fn rests(block: &Block) -> bool {
+    block.mode != Mode::Flat && block.vectors.iter().all(|v| *v == Vector::default())
+}
+
+/// The share of the blocks about one, in rows of `columns`, that rest.
+fn share_about(resting: &[bool], columns: usize, index: usize) -> f64 {
+    let (x, y, rows) = (index % columns, index / columns, resting.len() / columns);
+    let span = |v: usize, count: usize| v.saturating_sub(1)..(v + 2).min(count);
+    let about = span(y, rows).flat_map(|y| span(x, columns).map(move |x| y * columns + x)).filter(|i| *i != index);
+    let (rest, all) = about.fold((0, 0), |(rest, all), i| (rest + u32::from(resting[i]), all + 1));
+    f64::from(rest) / f64::from(all.max(1))
 }
 
 /// Of the luma of a block, or of its first rows.

@@ -2,26 +2,30 @@
 //!
 //! A network that sees noise gives each frame a little of it, and where nothing moves the eye sees that as flicker. So where
 //! nothing moves, and what a network makes of a square is no further from what it made before than noise takes it, the mean over
-//! time is what is shown, of the last eight or so frames since the square came to rest. Further away, the new picture comes in,
+//! time is what is shown, of the last frames since the square came to rest: the more, the noisier they are. Further away, the new picture comes in,
 //! and from twice that distance on it is all there is. Means are kept in 256ths of a level: in whole levels they would stand
 //! still long before they are good.
 
+use super::align::rests;
 use super::samples::Frame;
-use crate::codec::symbols::{Block, Mode, Vector};
+use crate::codec::symbols::Block;
 
 /// Side of a square in luma samples: half a block of the motion search.
 const SQUARE: usize = 8;
 /// Frames that the network is left alone with what came to rest: it gets better with each, and means would lag behind.
 const SETTLING: u16 = 4;
-/// Frames that a mean is of, at most.
-const MEMORY: u16 = 8;
 /// Pictures of the same thing are so many times their deviation further apart than flat ones: where there is something to see,
 /// networks smooth less.
-const DETAIL: f32 = 0.06;
+const DETAIL: f32 = 0.3;
 
-/// How far pictures of the same flat thing are apart, root mean square in levels of 8 bits, where the noise is of `level`.
+/// Frames that a mean is of, at most, where the noise is of `level`.
+fn memory(level: f64) -> u16 {
+    (4.0 + 0.2 * level).round() as u16
+}
+
+/// How far pictures of the same flat thing are apart, root mean square in levels of 8 bits.
 fn apart(level: f64) -> f32 {
-    (0.8 + 0.06 * level) as f32
+    (0.8 + 0.08 * level) as f32
 }
 
 /// The means of one stream.
@@ -35,8 +39,7 @@ pub struct Steady {
 
 impl Steady {
     /// Shows means in `restored` where it did not move from `before`, which was restored of the frame before and moved by
-    /// `blocks`, and hardly changed: squares, they and the eight about them. `level` is that of the noise, standard deviation in
-    /// levels of 8 bits.
+    /// `blocks`, and hardly changed. `level` is that of the noise, standard deviation in levels of 8 bits.
     pub fn hold(&mut self, restored: &mut Frame, before: &Frame, blocks: &[Block], level: f64) {
         let luma = &restored.picture.planes[0];
         let (columns, rows) = (luma.width / SQUARE, luma.height / SQUARE);
@@ -48,25 +51,15 @@ impl Steady {
             self.ages = vec![0; columns * rows];
             self.means = [0, 1, 2].map(|plane| fine(&before.picture.planes[plane].data));
         }
-        let limit = apart(level);
-        let still = |square: usize| {
-            let block = &blocks[square / columns / 2 * (columns / 2) + square % columns / 2];
-            block.mode != Mode::Flat && block.vectors.iter().all(|v| *v == Vector::default())
-        };
-        let distances: Vec<f32> = (0..columns * rows)
-            .map(|square| {
-                let (x, y) = (square % columns * SQUARE, square / columns * SQUARE);
-                if still(square) { distance(restored, before, x, y, limit) } else { f32::INFINITY }
-            })
-            .collect();
-        let about = |v: usize, most: usize| v.saturating_sub(1)..(v + 2).min(most);
+        let (limit, memory) = (apart(level), memory(level));
         for (square, age) in self.ages.iter_mut().enumerate() {
             let (x, y) = (square % columns, square / columns);
-            let farthest = about(y, rows)
-                .flat_map(|y| distances[y * columns..][about(x, columns)].iter())
-                .fold(0.0f32, |most, distance| most.max(*distance));
-            let kept = (2.0 - farthest).clamp(0.0, 1.0);
-            *age = ((f32::from(*age) * kept) as u16 + 1).min(SETTLING + MEMORY);
+            let kept = if rests(&blocks[y / 2 * (columns / 2) + x / 2]) {
+                (2.0 - distance(restored, before, x * SQUARE, y * SQUARE, limit)).clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+            *age = ((f32::from(*age) * kept) as u16 + 1).min(SETTLING + memory);
             let weight = (1.0 - kept).max(1.0 / f32::from(age.saturating_sub(SETTLING).max(1)));
             for (plane, side) in [SQUARE, SQUARE / 2, SQUARE / 2].into_iter().enumerate() {
                 let samples = &mut restored.picture.planes[plane];
@@ -88,16 +81,17 @@ fn fine(samples: &[u8]) -> Vec<u16> {
     samples.iter().map(|v| u16::from(*v) << 8).collect()
 }
 
-/// Root mean square of the difference of luma, as a part of how far `a` may be from itself; `flat` is that of a flat square.
-fn distance(a: &Frame, b: &Frame, x: usize, y: usize, flat: f32) -> f32 {
+/// Root mean square of the difference of luma from `before`, as a part of how far pictures of that are apart; `flat` is how far
+/// those of a flat square are.
+fn distance(now: &Frame, before: &Frame, x: usize, y: usize, flat: f32) -> f32 {
     let (mut sum, mut squares, mut apart) = (0i32, 0i32, 0i32);
     for y in y..y + SQUARE {
-        let [a, b] = [a, b].map(|frame| &frame.picture.planes[0].row(y)[x..x + SQUARE]);
-        for (a, b) in a.iter().zip(b) {
-            let (a, b) = (i32::from(*a), i32::from(*b));
-            sum += a;
-            squares += a * a;
-            apart += (a - b).pow(2);
+        let [now, before] = [now, before].map(|frame| &frame.picture.planes[0].row(y)[x..x + SQUARE]);
+        for (now, before) in now.iter().zip(before) {
+            let (now, before) = (i32::from(*now), i32::from(*before));
+            sum += before;
+            squares += before * before;
+            apart += (now - before).pow(2);
         }
     }
     let count = (SQUARE * SQUARE) as f32;
@@ -109,6 +103,7 @@ fn distance(a: &Frame, b: &Frame, x: usize, y: usize, flat: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::codec::picture::Picture;
+    use crate::codec::symbols::{Mode, Vector};
 
     fn frame(value: u8) -> Frame {
         let mut picture = Picture::grey(4, 2);
@@ -121,7 +116,7 @@ mod tests {
     }
 
     /// Where distances of 2 levels are those of noise.
-    const LEVEL: f64 = 20.0;
+    const LEVEL: f64 = 15.0;
 
     #[test]
     fn what_hardly_changes_comes_to_its_mean_and_what_changes_comes_in() {
@@ -145,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_comes_in_with_what_is_about_it() {
+    fn what_moves_comes_in_and_what_is_about_it_stays() {
         let (mut steady, before) = (Steady::default(), frame(100));
         for _ in 0..9 {
             steady.hold(&mut frame(100), &before, &skipped(), LEVEL);
@@ -158,10 +153,9 @@ mod tests {
         now.picture.planes[0].row_mut(28)[28] = 130;
         steady.hold(&mut now, &before, &blocks, LEVEL);
         let at = |x: usize, y: usize| now.picture.planes[0].row(y)[x];
-        assert_eq!((at(3, 3), at(23, 20), at(24, 8)), (101, 101, 100));
-        assert_eq!(at(60, 3), 101);
-        assert_eq!((at(28, 28), at(20, 25), at(36, 31)), (130, 101, 101));
-        assert_eq!((at(10, 28), at(60, 30)), (100, 100));
+        assert_eq!((at(3, 3), at(15, 15), at(60, 3)), (101, 101, 101));
+        assert_eq!((at(28, 28), at(24, 24), at(23, 28), at(28, 23)), (130, 101, 100, 100));
+        assert_eq!((at(16, 3), at(20, 20), at(47, 3), at(60, 30)), (100, 100, 100, 100));
     }
 
     #[test]

@@ -78,7 +78,10 @@ fn tiles_in_bf16_differ_by_what_bf16_rounds() {
     let options = Options { tile_size: 256, ..Options::default() };
     let tiled = Restorer::new(&model, frame.planes().unwrap().info(), &options, false).unwrap();
     let (expected, got) = (restore(&whole, &frame, Request::default()), restore(&tiled, &frame, Request::default()));
-    assert!(difference(&got, &expected) <= 1, "{}", difference(&got, &expected));
+    // Compiled graphs round at other places than others do, and each size takes what was the fastest when it was timed.
+    let plans = [&whole, &tiled].map(|restorer| restorer.engine().describe());
+    let bound = if plans[0] == plans[1] { 1 } else { 4 };
+    assert!(difference(&got, &expected) <= bound, "{}, {plans:?}", difference(&got, &expected));
 }
 
 #[test]
