@@ -22,6 +22,7 @@
 //! who writes them into a frame rounds and clamps.
 
 pub mod align;
+pub mod colour;
 pub mod compose;
 pub mod custom;
 pub mod degrade;

@@ -13,6 +13,7 @@ use gst_torch_runtime::{Batching, Engine, Error, Model, Result};
 use tch::{Device, Kind as Number};
 
 use super::align::Aligner;
+use super::colour;
 use super::compose::{self, Mask};
 use super::custom::{Custom, Kind, Wishes};
 use super::frames::{self, Buffer};
@@ -237,12 +238,16 @@ impl Restorer {
         if let Some(before) = &moved {
             history.steady.hold(&mut restored, before, history.aligner.blocks(), level);
         }
+        // Only for the eye: from history that is put right, the network's next colours are further off.
+        let mut shown = restored.clone();
+        colour::keep(&mut shown, &picture, level);
         if let Some(regions) = &request.regions {
             restored = inside(&restored, &picture, regions)?;
+            shown = inside(&shown, &picture, regions)?;
         }
-        history.restored = Some(restored.clone());
+        history.restored = Some(restored);
         *lock(&self.history) = history;
-        Ok(restored)
+        Ok(shown)
     }
 
     fn picture(&self, output: &Maps) -> Result<Frame> {

@@ -68,6 +68,41 @@ fn the_built_in_denoiser_takes_every_format_and_odd_size() {
 }
 
 #[test]
+fn the_built_in_denoiser_leaves_colours_as_they_are() {
+    let caps = caps("I420", 160, 96);
+    let mut harness = harness("noise-level=20");
+    harness.set_src_caps(caps.clone());
+    let means = |all: &[u8]| {
+        let [luma, chroma] = [160 * 96, 80 * 48];
+        let mean = |of: &[u8]| of.iter().map(|v| f64::from(*v)).sum::<f64>() / of.len() as f64;
+        [mean(&all[..luma]), mean(&all[luma..][..chroma]), mean(&all[luma + chroma..])]
+    };
+    let mut state = 5u64;
+    for number in 0..6 {
+        let mut buffer = frame(&caps, number);
+        {
+            // Grass, and even noise with a deviation of 20.
+            let mut map = buffer.get_mut().unwrap().map_writable().unwrap();
+            for (index, v) in map.iter_mut().enumerate() {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let level = if index < 160 * 96 {
+                    82
+                } else if index < 160 * 96 + 80 * 48 {
+                    100
+                } else {
+                    124
+                };
+                *v = (level - 35 + (state >> 40) % 71) as u8;
+            }
+        }
+        harness.push(buffer).unwrap();
+        let got = means(&bytes(&harness.pull().unwrap()));
+        let apart = got.iter().zip([82.0, 100.0, 124.0]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 3.0, "frame {number}: {got:?}");
+    }
+}
+
+#[test]
 fn caps_changes_flushes_gaps_and_eos_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let model = scripted::halves(folder.path(), "halves.pt");

@@ -53,7 +53,8 @@ pub struct Args {
 const HELP: &str = "\
 PSNR in dB and SSIM (Gaussian window of 11 x 11) are of luma, means over the frames. Of each of FFmpeg's filters the setting
 counts that gives the best PSNR on the first frames of the clip. Flicker is the variance over time of luma where the good
-clip stands still, divided by that of the good clip, from frame 25 on: a filter that remembers settles until then.
+clip stands still, divided by that of the good clip, from frame 25 on: a filter that remembers settles until then. Colour is
+the PSNR of both planes of chroma, their mean.
 torchrestore estimates the noise level, and runs as an element.";
 
 /// Frames after which flicker is measured.
@@ -66,6 +67,8 @@ const TRIED: usize = 4;
 struct Score {
     psnr: f64,
     ssim: f64,
+    /// PSNR of chroma.
+    colour: f64,
     /// Against the good clip's; where it is of the same size and anything stands still.
     flicker: Option<f64>,
     /// Mean of luma, less that of the good clip.
@@ -146,11 +149,12 @@ fn best_setting<'a>(clip: &Clip, bad: &[Yuv], peer: &'a Peer) -> Result<&'a str>
 
 fn score(clip: &Clip, frames: &[Yuv], detail: String) -> Result<Score> {
     ensure!(frames.len() == clip.frames.len(), "{} frames went in and {} came out", clip.frames.len(), frames.len());
-    let mut score = Score { psnr: 0.0, ssim: 0.0, flicker: None, brightness: 0.0, detail };
+    let mut score = Score { psnr: 0.0, ssim: 0.0, colour: 0.0, flicker: None, brightness: 0.0, detail };
     let mean = |plane: &[u8]| plane.iter().map(|&v| f64::from(v)).sum::<f64>() / plane.len() as f64;
     for (good, frame) in clip.frames.iter().zip(frames) {
         ensure!((good.width, good.height) == (frame.width, frame.height), "a frame came back in another size");
         let share = 1.0 / frames.len() as f64;
+        score.colour += share * (1..3).map(|plane| psnr(&good.planes[plane], &frame.planes[plane]) / 2.0).sum::<f64>();
         let (good, luma) = (&good.planes[0], &frame.planes[0]);
         score.psnr += share * psnr(good, luma);
         score.ssim += share * ssim(good, luma, frame.width).unwrap_or(f64::NAN);
@@ -184,6 +188,10 @@ fn print(args: &Args, condition: &Condition, clips: &[Clip], rows: &[(String, Ve
         let both = |psnr: f64, ssim: f64| format!("{psnr:.2} {ssim:.4}");
         let all = both(mean(scores, |s| s.psnr), mean(scores, |s| s.ssim));
         line(name, &|s| both(s.psnr, s.ssim), scores, all);
+    }
+    for (name, scores) in rows {
+        let colour = |s: &Score| format!("{:.2}", s.colour);
+        line(&format!("  colour, {name}"), &colour, scores, format!("{:.2}", mean(scores, |s| s.colour)));
     }
     if let Some((_, scores)) = rows.last() {
         let flicker = |s: &Score| s.flicker.map_or("-".into(), |f| format!("{f:.2}"));
