@@ -281,6 +281,30 @@ mod tests {
     }
 
     #[test]
+    fn amid_what_rests_more_may_differ() {
+        let even = |value: u8| {
+            let mut picture = Picture::grey(3, 3);
+            picture.planes[0].data.fill(value);
+            picture
+        };
+        let moving = Block { mode: Mode::Inter, vectors: [Vector { x: 8, y: 0 }; 4], ..Block::default() };
+        let resting = Block { mode: Mode::Skip, ..Block::default() };
+        // Twice the square of the noise from what was there; what was found is nearer, by less than twice.
+        let settled = |about: Block| {
+            let mut blocks = [about; 9];
+            blocks[4] = moving;
+            settle(&mut blocks, &even(100), &even(114), &even(108), (0, 48), 10.0);
+            blocks.map(|block| rests(&block))
+        };
+        assert_eq!(settled(resting), [true; 9]);
+        assert_eq!(settled(moving), [false; 9]);
+        let mut blocks = [resting; 9];
+        blocks[4] = moving;
+        settle(&mut blocks, &even(100), &even(114), &even(106), (0, 48), 10.0);
+        assert!(!rests(&blocks[4]), "what was found is far better");
+    }
+
+    #[test]
     fn sizes_must_agree_and_any_size_is_one() {
         let frame = |width: usize, height: usize| {
             let plane = vec![9; width * height];
