@@ -18,9 +18,7 @@ fn reach(level: f64) -> usize {
 pub fn keep(restored: &mut Frame, came: &Frame, level: f64) {
     let reach = reach(level);
     for (plane, came) in restored.picture.planes.iter_mut().zip(&came.picture.planes).skip(1) {
-        if (plane.width, plane.height) == (came.width, came.height) {
-            shift(plane, came, reach);
-        }
+        shift(plane, came, reach);
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A network that sees noise gives each frame a little of it, and where nothing moves the eye sees that as flicker. So where
 //! nothing moves, and what a network makes of a square is no further from what it made before than noise takes it, the mean over
-//! time is what is shown, of the last frames since the square came to rest: the more, the noisier they are. Further away, the new picture comes in,
-//! and from twice that distance on it is all there is. Means are kept in 256ths of a level: in whole levels they would stand
-//! still long before they are good.
+//! time is what is shown, of the last frames since the square came to rest: the more, the noisier they are. Further away, the
+//! new picture comes in, and from twice that distance on it is all there is. Means are kept in 256ths of a level: in whole
+//! levels they would stand still long before they are good.
 
 use super::align::rests;
 use super::samples::Frame;

@@ -29,8 +29,7 @@ pub struct Pair {
 /// When x264 or a decoder of H.264 is not installed.
 pub fn pairs(data: &Footage, rng: &mut impl Rng) -> Result<Vec<Pair>> {
     let mut pairs = Vec::new();
-    let moving: Vec<&Shot> = data.shots().filter(|shot| shot.len() > 1).collect();
-    for shot in moving.iter().flat_map(|shot| [*shot; TIMES]) {
+    for shot in data.shots().filter(|shot| shot.len() > 1).flat_map(|shot| [shot; TIMES]) {
         let frames: Vec<Yuv> = shot.iter().take(FRAMES).cloned().collect();
         let count = frames.len();
         let clip = Clip::new("shot".into(), gst::Fraction::new(25, 1), frames)?;
