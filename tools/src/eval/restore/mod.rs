@@ -54,8 +54,7 @@ const HELP: &str = "\
 PSNR in dB and SSIM (Gaussian window of 11 x 11) are of luma, means over the frames. Of each of FFmpeg's filters the setting
 counts that gives the best PSNR on the first frames of the clip. Flicker is the variance over time of luma where the good
 clip stands still, divided by that of the good clip, from frame 25 on: a filter that remembers settles until then. Colour is
-the PSNR of both planes of chroma, their mean.
-torchrestore estimates the noise level, and runs as an element.";
+the PSNR of both planes of chroma, their mean. torchrestore estimates the noise level, and runs as an element.";
 
 /// Frames after which flicker is measured.
 const SETTLED: usize = 24;
@@ -195,7 +194,13 @@ fn print(args: &Args, condition: &Condition, clips: &[Clip], rows: &[(String, Ve
     }
     if let Some((_, scores)) = rows.last() {
         let flicker = |s: &Score| s.flicker.map_or("-".into(), |f| format!("{f:.2}"));
-        line("  its flicker", &flicker, scores, String::new());
+        let known: Vec<f64> = scores.iter().filter_map(|s| s.flicker).collect();
+        let all = if known.is_empty() {
+            "-".into()
+        } else {
+            format!("{:.2}", known.iter().sum::<f64>() / known.len() as f64)
+        };
+        line("  its flicker", &flicker, scores, all);
     }
     if args.task == Task::LowLight {
         for (name, scores) in rows {
