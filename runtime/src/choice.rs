@@ -49,6 +49,8 @@ pub(crate) struct Question {
     pub max_error: f64,
     /// Whether the same input must give the same bits in every process: then nothing is left to what was measured.
     pub repeatable: bool,
+    /// The plan is given; how fast it is has to be found out.
+    pub only: Option<Plan>,
 }
 
 /// A plan slower than this many times the best so far after its first timed run is not timed further.
@@ -77,6 +79,17 @@ pub(crate) fn choose(question: &Question) -> Result<Choice> {
     Ok(choice)
 }
 
+/// The plan that is best for inputs of the shape `like`, with its times for those of the question; where one of the two cannot
+/// be had, what [`choose`] gives.
+pub(crate) fn choose_like(question: &Question, like: Shape) -> Result<Choice> {
+    let own = || choose(question);
+    if like == question.shape {
+        return own();
+    }
+    let Ok(best) = choose(&Question { shape: like, ..question.clone() }) else { return own() };
+    choose(&Question { only: Some(best.plan), ..question.clone() }).or_else(|_| own())
+}
+
 fn measure(question: &Question) -> Result<Choice> {
     let precisions = question.precision.candidates(question.device)?;
     let executor = Executor::of(question.device);
@@ -85,7 +98,11 @@ fn measure(question: &Question) -> Result<Choice> {
     let mut best: Option<Choice> = None;
     let mut tried = Vec::new();
     let mut failure = None;
-    for plan in Plan::candidates(question.device, &precisions) {
+    let candidates = match question.only {
+        Some(plan) => vec![plan],
+        None => Plan::candidates(question.device, &precisions),
+    };
+    for plan in candidates {
         let limit = best.as_ref().map(|b| b.wide_ms * HOPELESS);
         let timed = time(question, &executor, plan, Width::Wide, limit);
         let (ms, outputs) = match timed {
@@ -99,7 +116,7 @@ fn measure(question: &Question) -> Result<Choice> {
         let error = relative_error(&outputs, &reference);
         tried.push((plan.to_string(), ms, error));
         let exact_wish = question.precision != PrecisionSpec::Auto;
-        let allowed = exact_wish || plan == Plan::REFERENCE || error <= question.max_error;
+        let allowed = exact_wish || question.only.is_some() || plan == Plan::REFERENCE || error <= question.max_error;
         if allowed && best.as_ref().is_none_or(|b| ms < b.wide_ms) {
             best = Some(Choice { plan, wide_ms: ms, narrow_ms: ms, error, tried: Vec::new() });
         }
@@ -241,7 +258,7 @@ fn memory_file(question: &Question) -> Option<PathBuf> {
     // Bumped when plans or their meaning change.
     const VERSION: u32 = 2;
     let key = format!(
-        "{VERSION} {} {} {} {:?} {} {} {} {}{}",
+        "{VERSION} {} {} {} {:?} {} {} {} {}{}{}",
         question.sha256,
         machine(question.device),
         question.precision,
@@ -254,6 +271,7 @@ fn memory_file(question: &Question) -> Option<PathBuf> {
             Sample::Picture { .. } if !question.repeatable => String::new(),
             sample => format!(" {sample:?} {:?} {}", question.shape, question.repeatable),
         },
+        question.only.map_or_else(String::new, |plan| format!(" {plan}")),
     );
     let name = hex(&Sha256::digest(key.as_bytes()))[..32].to_owned();
     Some(cache_folder()?.join("engines").join(format!("{name}.json")))

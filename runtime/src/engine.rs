@@ -45,6 +45,9 @@ pub struct EngineSpec {
     /// The same input gives the same bits, in every process on a machine and whatever else runs there: no plan is picked by
     /// its speed, no batch is made, and every run has one core, beside others.
     pub repeatable: bool,
+    /// Run by the plan that is best for inputs of this shape rather than its own, so that parts of a picture are computed as
+    /// the whole is: plans differ in what they round. Where the network cannot run on that shape, or by that plan, its own decides.
+    pub like: Option<Shape>,
 }
 
 /// What is done with the outputs of a request before they leave the device, on the worker that ran it.

@@ -233,9 +233,19 @@ impl Model {
 
     /// The engine for pictures of this size, measured and warmed before it is handed out.
     pub fn engine(&self, channels: usize, height: usize, width: usize) -> Result<Arc<Engine>> {
-        let shape = [1, channels as i64, height as i64, width as i64].into();
+        self.engine_for(self.picture(channels, [height, width], None))
+    }
+
+    /// As [`engine`](Self::engine), by the plan of pictures of the size `like`; both are height and width.
+    pub fn engine_like(&self, channels: usize, size: [usize; 2], like: [usize; 2]) -> Result<Arc<Engine>> {
+        self.engine_for(self.picture(channels, size, Some(like)))
+    }
+
+    fn picture(&self, channels: usize, size: [usize; 2], like: Option<[usize; 2]>) -> EngineSpec {
+        let shape = |[height, width]: [usize; 2]| [1, channels as i64, height as i64, width as i64].into();
         let (low, high) = self.input_range();
-        self.engine_for(EngineSpec { shape, sample: Sample::Picture { low, high }, repeatable: false })
+        let sample = Sample::Picture { low, high };
+        EngineSpec { shape: shape(size), sample, repeatable: false, like: like.map(shape) }
     }
 
     /// The engine for any input.
@@ -262,8 +272,12 @@ impl Model {
                 sample: spec.sample,
                 max_error: self.info.max_error.value,
                 repeatable: spec.repeatable,
+                only: None,
             };
-            let choice = choice::choose(&question)?;
+            let choice = match spec.like {
+                Some(like) => choice::choose_like(&question, like)?,
+                None => choice::choose(&question)?,
+            };
             Engine::new(self.info.name.clone(), self.source.clone(), self.device, spec, choice)
         })
         .cloned()

@@ -70,8 +70,12 @@ impl Generator {
             _ => Arc::clone(&model),
         };
         let decoder = Decoder::of(&maker, options.hints)?;
-        let engine =
-            maker.engine_for(EngineSpec { shape: decoder.latent, sample: Sample::Normal, repeatable: true })?;
+        let engine = maker.engine_for(EngineSpec {
+            shape: decoder.latent,
+            sample: Sample::Normal,
+            repeatable: true,
+            like: None,
+        })?;
 
         let encoded = options.pictures.iter().map(|path| encode(&maker, path)).collect::<Result<Vec<_>>>()?;
         let (codes, given) = match Config::of(maker.info()) {
@@ -272,7 +276,7 @@ fn sequel(
     let player = Player::read(config, &builtin::weights(&model.info().name).map_err(bad)?).map_err(bad)?;
     let [channels, height, width] = config.input();
     let shape = [1, channels, height, width].into();
-    let engine = model.engine_for(EngineSpec { shape, sample: Sample::Normal, repeatable: true })?;
+    let engine = model.engine_for(EngineSpec { shape, sample: Sample::Normal, repeatable: true, like: None })?;
     Sequel::new(player, engine, given)
 }
 
@@ -298,7 +302,7 @@ fn encode(model: &Arc<Model>, path: &Path) -> Result<Tensor> {
     let planes = Planes::new(frame, &[(picture.rgb(), picture.width() * 3)])?;
     let input = preprocessor.run_on(&planes, tch::Device::Cpu, Kind::Float, Layout::Contiguous)?;
     let shape = [1, channels, height, width].into();
-    let engine = model.engine_for(EngineSpec { shape, sample: Sample::UNIT, repeatable: true })?;
+    let engine = model.engine_for(EngineSpec { shape, sample: Sample::UNIT, repeatable: true, like: None })?;
     let outputs = engine.submit(input, Batching::default()).wait()?;
     let nothing = || mismatch(model, "its encoder gave nothing".into());
     Ok(outputs.into_iter().next().ok_or_else(nothing)?.1)

@@ -64,6 +64,11 @@ impl Interface {
         }
     }
 
+    /// Whether it sees what it made of the frame before.
+    pub fn is_recurrent(&self) -> bool {
+        matches!(self, Interface::Samples(config) if config.history)
+    }
+
     /// Sides of the maps have to be multiples of this, and tiles begin at multiples.
     pub fn multiple(&self) -> usize {
         match self {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use gst_torch_runtime::{Device, Error, Model, Result, memory};
 
+use super::interface::Interface;
 use super::lock;
 use super::maps::Maps;
 use super::tiles::{self, Tile};
@@ -14,6 +15,7 @@ pub struct Appetite {
     scale: usize,
     multiple: usize,
     farthest: Option<usize>,
+    recurrent: bool,
     bytes_per_pixel: Mutex<Option<f64>>,
     reach: Mutex<Option<usize>>,
 }
@@ -31,9 +33,16 @@ const UNSEEN: f32 = 0.1 / 255.0;
 const RAMP: usize = 8;
 
 impl Appetite {
-    /// With the `farthest` that the network can see, where that is known.
-    pub fn new(channels: usize, scale: usize, multiple: usize, farthest: Option<usize>) -> Self {
-        Appetite { channels, scale, multiple, farthest, bytes_per_pixel: Mutex::default(), reach: Mutex::default() }
+    pub fn new(interface: &Interface) -> Self {
+        Appetite {
+            channels: interface.channels(),
+            scale: interface.scale(),
+            multiple: interface.multiple(),
+            farthest: interface.farthest(),
+            recurrent: interface.is_recurrent(),
+            bytes_per_pixel: Mutex::default(),
+            reach: Mutex::default(),
+        }
     }
 
     /// The side of tiles that memory has room for; 0 is one tile for all.
@@ -59,15 +68,35 @@ impl Appetite {
     pub fn reach(&self, model: &Model, side: usize) -> Result<usize> {
         match self.farthest {
             Some(farthest) if overlap(farthest) <= side / 2 => Ok(farthest),
-            _ => once(&self.reach, || self.measure_reach(model)),
+            _ => self.shown_reach(model),
         }
+    }
+
+    /// The side of the smallest tiles that give what the whole gives without sharing more than half of themselves. In a
+    /// network that looks back, what a tile rounds differently grows from frame to frame.
+    pub fn least_side(&self, model: &Model) -> Result<usize> {
+        let reach = match self.farthest.filter(|_| self.recurrent) {
+            Some(farthest) => farthest,
+            None => self.shown_reach(model)?,
+        };
+        Ok((2 * overlap(reach)).next_multiple_of(self.multiple))
+    }
+
+    /// As far as it shows; all that the network can see, where what shows is more than was looked at.
+    fn shown_reach(&self, model: &Model) -> Result<usize> {
+        let shows = once(&self.reach, || self.measure_reach(model))?;
+        Ok(self.farthest.filter(|_| shows >= self.part() / 3).unwrap_or(shows))
+    }
+
+    fn part(&self) -> usize {
+        PART.next_multiple_of(self.multiple)
     }
 
     /// Half the receptive field in pixels of the maps, as far as it shows: a part of a picture is run by itself and inside
     /// the whole. At most a third of the part, where a network sees all of the picture.
     fn measure_reach(&self, model: &Model) -> Result<usize> {
         let multiple = self.multiple;
-        let (part, whole) = (PART.next_multiple_of(multiple), WHOLE.next_multiple_of(multiple));
+        let (part, whole) = (self.part(), WHOLE.next_multiple_of(multiple));
         let start = (whole - part) / 2 / multiple * multiple;
         let picture = self.noise(whole);
         let inside = |side: usize, at: usize| Tile { place: (0, 0), x: at, y: at, width: side, height: side };

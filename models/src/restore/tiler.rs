@@ -57,6 +57,8 @@ pub struct Run {
     tickets: Vec<(Tile, Ticket)>,
 }
 
+/// Height and width of the maps that decide what runs networks of any size: those of our own for 640x360.
+const STANDARD: [usize; 2] = [180, 320];
 /// Side of the tiles for small parts, in pixels of the maps, overlap not counted.
 const PART_SIDE: usize = 64;
 
@@ -81,7 +83,7 @@ impl Tiler {
             maps: (padded(width, least_width), padded(height, least_height)),
             side: side.div_ceil(unit),
             overlap: overlap.div_ceil(unit),
-            appetite: Appetite::new(interface.channels(), interface.scale(), multiple, interface.farthest()),
+            appetite: Appetite::new(interface),
             plans: Mutex::default(),
             notices: Mutex::default(),
         }
@@ -190,7 +192,8 @@ impl Tiler {
             return Ok(width.max(height));
         }
         if self.side > 0 {
-            return Ok(self.side);
+            let least = if self.overlap > 0 { 0 } else { self.appetite.least_side(&self.model)? };
+            return Ok(self.side.max(least));
         }
         let side = self.appetite.side(&self.model, self.maps)?;
         if !parts {
@@ -224,12 +227,19 @@ impl Tiler {
         loop {
             let grid = self.grid(side)?;
             let (width, height) = grid.tile();
-            match self.model.engine(self.channels, height, width) {
+            match self.model.engine_like(self.channels, [height, width], self.like(&grid)) {
                 Ok(engine) => return Ok(Arc::new(Plan { grid, engine })),
                 Err(error @ Error::OutOfMemory { .. }) => side = self.smaller(&grid, error)?,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The size of maps whose plan runs `grid`'s tiles, height and width. It is the same for all sizes, so that tiles give
+    /// what the whole gives.
+    fn like(&self, grid: &Grid) -> [usize; 2] {
+        let (width, height) = grid.tile();
+        if self.size.is_some() { [height, width] } else { STANDARD.map(|side| side.next_multiple_of(self.multiple)) }
     }
 
     /// A plan with tiles of half the side, after `plan` ran out of memory. Another frame may have been there before.

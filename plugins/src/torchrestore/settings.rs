@@ -147,7 +147,7 @@ impl Settings {
                 .build(),
             glib::ParamSpecUInt::builder("tile-size")
                 .nick("Tile size")
-                .blurb("Longest side of a tile, in pixels of the frame (0 = as large as memory allows)")
+                .blurb("Longest side of a tile, in pixels of the frame (0 = as large as memory allows). With tile-overlap=0, networks that see farther take larger ones")
                 .maximum(1 << 16)
                 .default_value(defaults.tile_size)
                 .mutable_ready()

@@ -44,7 +44,7 @@ impl Maker {
         let model = file.load(device, precision)?;
         let engine = |[channels, height, width]: [i64; 3]| {
             let shape = [1, channels, height, width].into();
-            model.engine_for(EngineSpec { shape, sample: Sample::Normal, repeatable: false })
+            model.engine_for(EngineSpec { shape, sample: Sample::Normal, repeatable: false, like: None })
         };
         let mut maker = Maker {
             engine: engine(config.input())?,
