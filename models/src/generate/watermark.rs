@@ -10,6 +10,8 @@
 
 use std::sync::OnceLock;
 
+use multiversion::multiversion;
+
 use super::random::{Random, Stream};
 
 /// Width and height of a tile, in pixels.
@@ -58,6 +60,8 @@ fn pattern() -> &'static [f32] {
 }
 
 /// Adds the watermark to a picture of 0 to 1: one plane or three, each `width * height` numbers. They may leave 0 to 1 by it.
+// Compiled for several sets of instructions, which all give the same bits: nothing is fused.
+#[multiversion(targets("x86_64+avx2", "x86_64+avx512f+avx512bw+avx512dq+avx512vl"))]
 pub fn mark(picture: &mut [f32], width: usize, height: usize) {
     let count = width * height;
     if count == 0 || !picture.len().is_multiple_of(count) {
@@ -103,11 +107,13 @@ struct Boxes<'a> {
 }
 
 impl<'a> Boxes<'a> {
+    #[inline(always)]
     fn new(data: &'a [f32], width: usize, height: usize) -> Self {
         Boxes { data, width, height, columns: vec![0.0; width], rows: 0..0, means: vec![0.0; width] }
     }
 
     /// Rows are to be asked for one after the other.
+    #[inline(always)]
     fn row(&mut self, y: usize) -> &[f32] {
         let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(self.height);
         // Added anew for each row: taking away again what was added would leave roundings behind.
