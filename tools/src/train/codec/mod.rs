@@ -77,6 +77,13 @@ pub fn run(mut args: Args) -> Result<()> {
     let weights = args.out.join(format!("{}.safetensors", args.name));
     let mut from = args.from.clone();
     let mut resume = args.resume;
+    if args.stage == [Stage::Prior]
+        && let Some(from) = &from
+    {
+        let mut nets = Nets::new(config)?;
+        nets.load(from).context("--from")?;
+        nets.store.save(&weights).with_context(|| weights.display().to_string())?;
+    }
     for &stage in &args.stage {
         if stage == Stage::Prior {
             if let &[intra, inter] = &args.finer_chroma[..] {

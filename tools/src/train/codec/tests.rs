@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Parser;
@@ -68,6 +69,23 @@ fn all_stages_make_a_model_that_opens_and_is_compared_with_x264() {
     // Learnt from, so that it is another model; and it can be learnt from again.
     assert_ne!(bytes, model::find("codec-s").unwrap().1);
     assert!(tensors(&out.join("codec.safetensors")).iter().any(|name| name.starts_with(model::TRAINING)));
+}
+
+#[test]
+fn a_prior_is_learnt_for_networks_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (video, out) = (folder.path().join("rings.avi"), folder.path().join("out"));
+    clip(&video, true);
+    train(&format!("--data {} --out {} --from codec-s --stage prior {QUICK}", video.display(), out.display())).unwrap();
+    let read = |bytes: &[u8]| {
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect::<BTreeMap<_, _>>()
+    };
+    let before = read(&model::find("codec-s").unwrap().1);
+    let after = read(&std::fs::read(out.join("codec.safetensors")).unwrap());
+    for (name, values) in &before {
+        assert_eq!(after.get(name) == Some(values), name != model::PRIOR, "{name}");
+    }
 }
 
 #[test]
