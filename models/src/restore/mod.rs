@@ -17,6 +17,7 @@
 //! | 6 | the samples of the frame to be restored | always |
 //! | 6 | the samples of the frame restored before, moved to where things are now ([`align`]); all 0 where there is none, or where it shows something else. 0 is no colour (YUV of 0, 0, 0), so that it is not mistaken for one | `history` |
 //! | 1 | the standard deviation of the noise in levels of 8 bits, divided by 64 ([`LEVEL_UNIT`]) | `level` |
+//! | 12 | how light the whole picture is ([`tones`]) | `tones` |
 //!
 //! **Output** is `(N, 6, h * scale, w * scale)`: the samples of the restored picture itself. They may leave 0 to 1 a little;
 //! who writes them into a frame rounds and clamps.
@@ -37,13 +38,16 @@ pub mod samples;
 pub mod steady;
 pub mod tiler;
 pub mod tiles;
+pub mod tones;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use network::{MEANS, curve};
+use samples::Frame;
 use serde::{Deserialize, Serialize};
+use tones::TONES;
 
 /// Channels of the samples of a picture.
 pub const SAMPLES: i64 = 6;
@@ -125,6 +129,9 @@ pub struct Config {
     /// Whether the noise level is an input.
     #[serde(default)]
     pub level: bool,
+    /// Whether the lightness of the whole picture is an input.
+    #[serde(default)]
+    pub tones: bool,
     /// How many times wider and higher the output is: 1, 2 or 4.
     #[serde(default = "Config::same_size")]
     pub scale: i64,
@@ -135,13 +142,14 @@ impl Config {
     pub fn of(task: Task, scale: i64) -> Self {
         let (channels, blocks) = match task {
             Task::SuperResolution => (48, 4),
-            Task::LowLight => (24, 2),
+            Task::LowLight => (48, 3),
             Task::Deblock => (128, 5),
             Task::Denoise | Task::Deblur => (64, 5),
         };
         let temporal = task == Task::Denoise;
         let scale = if task == Task::SuperResolution { scale } else { 1 };
-        Config { task, channels, blocks, history: temporal, level: temporal, scale }
+        let tones = task == Task::LowLight;
+        Config { task, channels, blocks, history: temporal, level: temporal, tones, scale }
     }
 
     fn same_size() -> i64 {
@@ -153,6 +161,9 @@ impl Config {
     pub fn checked(self) -> Result<Self, String> {
         if !(4..=512).contains(&self.channels) || !(0..=64).contains(&self.blocks) {
             return Err(format!("[config] has {self:?}; expected 4 to 512 channels and 0 to 64 blocks"));
+        }
+        if self.tones && self.task != Task::LowLight {
+            return Err(format!("[config] has tones for {}; expected them for low-light only", self.task));
         }
         let scales: &[i64] = if self.task == Task::SuperResolution { &[2, 4] } else { &[1] };
         if !scales.contains(&self.scale) {
@@ -172,7 +183,7 @@ impl Config {
         let (level, area) = (i64::from(self.level), self.cell() * self.cell());
         let (side, inputs, outputs) = match self.task {
             Task::SuperResolution => (2, SAMPLES + MEANS, SAMPLES * self.scale * self.scale),
-            Task::LowLight => (2 * curve::CELL, SAMPLES, 5),
+            Task::LowLight => (2 * curve::CELL, self.inputs(), curve::OUTPUTS),
             Task::Denoise | Task::Deblock | Task::Deblur => (
                 2 * self.cell(),
                 area * (self.inputs() - level) + if self.level { 1 } else { MEANS },
@@ -206,7 +217,16 @@ impl Config {
 
     /// Channels of the input.
     pub fn inputs(&self) -> i64 {
-        SAMPLES + if self.history { SAMPLES } else { 0 } + i64::from(self.level)
+        let history = if self.history { SAMPLES } else { 0 };
+        let tones = if self.tones { TONES as i64 } else { 0 };
+        SAMPLES + history + i64::from(self.level) + tones
+    }
+
+    /// What the last channels of the input hold, each the same all over the picture: `level` is that of the noise.
+    pub fn constants(&self, picture: &Frame, level: f64) -> Vec<f32> {
+        let level = self.level.then_some((level / LEVEL_UNIT) as f32);
+        let tones = if self.tones { tones::of(picture).to_vec() } else { Vec::new() };
+        level.into_iter().chain(tones).collect()
     }
 }
 
@@ -235,6 +255,7 @@ mod tests {
         assert_eq!(fits.inputs(), 13);
         assert!(Config { scale: 2, ..fits }.checked().unwrap_err().contains("scale = 2 for denoise; expected 1"));
         assert!(Config { scale: 3, ..Config::of(Task::SuperResolution, 2) }.checked().unwrap_err().contains("2 or 4"));
+        assert!(Config { tones: true, ..fits }.checked().unwrap_err().contains("tones for denoise"));
         assert!(Config { channels: 0, ..fits }.checked().unwrap_err().contains("4 to 512 channels"));
     }
 }

@@ -22,7 +22,7 @@ use super::maps::Maps;
 use super::samples::Frame;
 use super::steady::Steady;
 use super::tiler::{Order, Run, Tiler};
-use super::{Config, LEVEL_UNIT, SAMPLES, lock, noise};
+use super::{Config, SAMPLES, lock, noise};
 
 /// How a restorer is set up.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -119,7 +119,7 @@ impl Restorer {
 
     /// Whether the network sees what it made of the frame before.
     pub fn is_recurrent(&self) -> bool {
-        matches!(&self.interface, Interface::Samples(config) if config.history)
+        self.interface.is_recurrent()
     }
 
     /// What ran first; smaller tiles have another.
@@ -206,9 +206,10 @@ impl Restorer {
         if let Some(history) = history {
             frames::to_maps(history, &mut maps, SAMPLES as usize);
         }
-        if config.level {
-            let first = maps.data.len() - width * height;
-            maps.data[first..].fill((level / LEVEL_UNIT) as f32);
+        let constants = config.constants(picture, level);
+        let first = maps.data.len() - constants.len() * width * height;
+        for (plane, constant) in maps.data[first..].chunks_exact_mut(width * height).zip(constants) {
+            plane.fill(constant);
         }
         maps
     }

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Config, LEVEL_UNIT, SAMPLES, UNIT};
+use super::{Config, SAMPLES, UNIT};
 use crate::codec::picture::{Picture, Plane};
 
 /// A picture of 8-bit 4:2:0 and its size in luma samples. Its planes are a canvas of whole blocks, as motion search wants
@@ -113,8 +113,8 @@ pub fn of_frames(frames: &[&Frame], kind: Kind) -> Result<Tensor, TchError> {
     Tensor::f_from_data_size(&bytes, &size, Kind::Uint8)?.f_to_kind(kind)?.f_mul_scalar(1.0 / UNIT)
 }
 
-/// The input of a network, `(1, Config::inputs(), h, w)`: the frame, what was restored before and moved here, and the noise
-/// level in levels of 8 bits. The latter two are ignored where `config` has no place for them.
+/// The input of a network, `(1, Config::inputs(), h, w)`: the frame, what was restored before and moved here, and what
+/// [`Config::constants`] says with the noise level, in levels of 8 bits. The latter two are ignored where `config` has no place for them.
 ///
 /// # Errors
 /// Where libtorch has no memory.
@@ -137,11 +137,12 @@ pub fn input(
     }
     let size = [1, (bytes.len() / (width * height)) as i64, height as i64, width as i64];
     let pictures = Tensor::f_from_data_size(&bytes, &size, Kind::Uint8)?.f_to_kind(kind)?.f_mul_scalar(1.0 / UNIT)?;
-    if !config.level {
+    let constants = config.constants(frame, level);
+    if constants.is_empty() {
         return Ok(pictures);
     }
-    let level = Tensor::f_full([1, 1, size[2], size[3]], level / LEVEL_UNIT, (kind, Device::Cpu))?;
-    Tensor::f_cat(&[&pictures, &level], 1)
+    let constants = Tensor::f_from_slice(&constants)?.f_to_kind(kind)?.f_view([1, -1, 1, 1])?;
+    Tensor::f_cat(&[&pictures, &constants.f_expand([1, -1, size[2], size[3]], false)?], 1)
 }
 
 /// The frames of samples `(N, 6, h, w)`, rounded and clamped. `width` and `height` are in luma samples.

@@ -22,7 +22,7 @@ pub struct Darkness {
 impl Darkness {
     pub fn random(rng: &mut impl Rng) -> Self {
         let noise = Noise { level: rng.random_range(0.0..4.0), shot: rng.random_range(0.0..1.0), chroma: 0.7 };
-        Darkness { gamma: rng.random_range(1.2..2.8), gain: rng.random_range(0.35..1.0), noise }
+        Darkness { gamma: rng.random_range(1.2..3.4), gain: rng.random_range(0.35..1.0), noise }
     }
 
     pub fn apply(&self, frame: &Frame, rng: &mut impl Rng) -> Frame {

@@ -3,19 +3,21 @@
 //! The curves are those of Zero-DCE (Guo et al. 2020): `x + a x (1 - x)`, applied several times, with an `a` for each time
 //! and place; they are smooth, keep black and white, and never turn the order of two tones around. As in Zero-DCE++ (Li et
 //! al. 2021) they are estimated at low resolution and enlarged, which costs next to nothing. Other than there, training is
-//! by pairs of dark and good pictures, so that the brightness is that of the good ones. Colour is scaled by a factor that is
-//! estimated likewise.
+//! by pairs of dark and good pictures, so that the brightness is that of the good ones; and how light the picture is as a whole
+//! ([`tones`](crate::restore::tones)) is told to every place of it. Colour is scaled by a factor that is estimated likewise.
 
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
 use super::backbone::{Backbone, Conv, cropped, padded};
-use crate::restore::{Config, SAMPLES, UNIT};
+use crate::restore::{Config, UNIT};
 
 /// Samples of the half-size maps each way that share an estimate.
 pub const CELL: i64 = 8;
 /// Times that a curve is applied.
-const TIMES: i64 = 4;
+const TIMES: i64 = 8;
+/// What is estimated: the bends of a curve, and the gain of colour.
+pub const OUTPUTS: i64 = TIMES + 1;
 /// Luma of black and white: limited range, as nearly all video has; full range is brightened nearly as well.
 const BLACK: f64 = 16.0 / UNIT;
 const WHITE: f64 = 235.0 / UNIT;
@@ -30,8 +32,8 @@ pub struct Curve {
 impl Curve {
     pub fn new(path: &Path, config: &Config) -> Result<Self, TchError> {
         Ok(Curve {
-            backbone: Backbone::new(path, SAMPLES, config.channels, config.blocks)?,
-            last: Conv::zero(&(path / "last"), config.channels, TIMES + 1)?,
+            backbone: Backbone::new(path, config.inputs(), config.channels, config.blocks)?,
+            last: Conv::zero(&(path / "last"), config.channels, OUTPUTS)?,
         })
     }
 
@@ -45,10 +47,12 @@ impl Curve {
         let (_, _, rows, columns) = curves.size4()?;
         let curves = curves.f_upsample_bilinear2d([rows * CELL, columns * CELL], false, None, None)?;
         let curves = cropped(&curves, x, 1)?;
+        // Within -1 to 1, the order of tones and the ends stay.
+        let bends = curves.f_narrow(1, 0, TIMES)?.f_tanh()?;
 
         let mut light = x.f_narrow(1, 0, 4)?.f_add_scalar(-BLACK)?.f_mul_scalar(1.0 / (WHITE - BLACK))?;
         for time in 0..TIMES {
-            let bend = curves.f_narrow(1, time, 1)?;
+            let bend = bends.f_narrow(1, time, 1)?;
             light = light.f_neg()?.f_add_scalar(1.0)?.f_mul(&light)?.f_mul(&bend)?.f_add(&light)?;
         }
         let luma = light.f_mul_scalar(WHITE - BLACK)?.f_add_scalar(BLACK)?;
@@ -70,8 +74,8 @@ mod tests {
         let store = nn::VarStore::new(Device::Cpu);
         let net = RestoreNet::new(&store.root(), &Config::of(Task::LowLight, 1)).unwrap();
         for (height, width) in [(1, 1), (9, 16), (24, 31)] {
-            let x = Tensor::rand([2, 6, height, width], (Kind::Float, Device::Cpu));
-            let apart = tch::no_grad(|| (net.forward(&x).unwrap() - &x).abs().max().double_value(&[]));
+            let x = Tensor::rand([2, 18, height, width], (Kind::Float, Device::Cpu));
+            let apart = tch::no_grad(|| (net.forward(&x).unwrap() - x.narrow(1, 0, 6)).abs().max().double_value(&[]));
             assert!(apart < 1e-6, "{height}x{width}: {apart}");
         }
     }
@@ -87,6 +91,7 @@ mod tests {
                 &[
                     Tensor::ones([1, 4, 8, 8], (Kind::Float, Device::Cpu)) * luma / 256.0,
                     Tensor::ones([1, 2, 8, 8], (Kind::Float, Device::Cpu)) * 0.5,
+                    Tensor::zeros([1, 12, 8, 8], (Kind::Float, Device::Cpu)),
                 ],
                 1,
             );

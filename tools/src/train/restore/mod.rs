@@ -24,6 +24,8 @@ const MEMORY: usize = 12 << 30;
 const KNEE: f64 = 4.0;
 /// A history within so many levels of the good picture is right.
 const RIGHT: f64 = 6.0;
+/// Weight of what low light's pictures are too bright or too dark as a whole.
+const BRIGHTNESS: f64 = 1.0;
 /// Weight of the mean error of chroma against that of luma.
 const CHROMA: f64 = 0.25;
 
@@ -74,7 +76,11 @@ pub fn run(args: Args) -> Result<()> {
             let output = net.forward(&batch.input)?.f_to_kind(Kind::Float)?;
             streams.restored(&output)?;
             let steady = if config.history { args.steady } else { 0.0 };
-            loss(&output, &batch, steady)
+            let loss = loss(&output, &batch, steady)?;
+            if config.task != Task::LowLight {
+                return Ok(loss);
+            }
+            Ok(loss.f_add(&brightness(&output, &batch.target)?.f_mul_scalar(BRIGHTNESS)?)?)
         })?;
         let mut line = format!("step {:6}  loss {mean:.4}", learner.progress.step);
         results.clear();
@@ -129,4 +135,10 @@ fn loss(output: &Tensor, batch: &streams::Batch, steady: f64) -> Result<Tensor> 
     let errors = errors.f_mul(&batch.weight)?;
     let mean = |from: i64, count: i64| errors.f_narrow(1, from, count)?.f_mean(Kind::Float);
     Ok(mean(0, 4)?.f_add(&mean(4, SAMPLES - 4)?.f_mul_scalar(CHROMA)?)?)
+}
+
+/// How far the mean luma of pictures is from what it should be, in levels of 8 bits.
+fn brightness(output: &Tensor, target: &Tensor) -> Result<Tensor> {
+    let luma = |samples: &Tensor| samples.f_narrow(1, 0, 4)?.f_mean_dim(&[1i64, 2, 3][..], false, Kind::Float);
+    Ok(luma(output)?.f_sub(&luma(target)?)?.f_abs()?.f_mean(Kind::Float)?.f_mul_scalar(UNIT)?)
 }

@@ -5,13 +5,14 @@ use anyhow::{Context, Result, anyhow};
 use gst_torch_models::restore::align::Aligner;
 use gst_torch_models::restore::degrade::Degradation;
 use gst_torch_models::restore::samples::{self, Frame};
-use gst_torch_models::restore::{Config, noise};
+use gst_torch_models::restore::{Config, Task, noise};
 use rand::Rng;
 use rand::rngs::StdRng;
 use tch::{Kind, Tensor};
 
 use super::super::footage::{Cut, Footage, Shot};
 use super::coded::Pair;
+use crate::media::Yuv;
 
 /// Levels to add to a noise level before it says how much a frame's error counts: errors grow slower than noise.
 const FLOOR: f64 = 4.0;
@@ -25,6 +26,11 @@ pub struct Batch {
     /// How much each frame's error counts, `(N, 1, 1, 1)`.
     pub weight: Tensor,
 }
+
+/// Mean luma from which a picture is well lit: what is to come out of the dark is no dark picture.
+const WELL_LIT: f64 = 90.0;
+/// Pictures that are looked at for one that is well lit.
+const LOOKS: usize = 20;
 
 /// One clip between two of its frames.
 struct Stream {
@@ -46,7 +52,13 @@ struct Stream {
 
 impl Stream {
     fn begin(rng: &mut StdRng, data: &Footage, config: &Config, side: usize, longest: usize) -> Result<Self> {
-        let shot = data.pick(rng, 1).context("--data has no frames")?;
+        let mut shot = data.pick(rng, 1).context("--data has no frames")?;
+        for _ in 1..if config.task == Task::LowLight { LOOKS } else { 1 } {
+            if brightness(&shot[0]) >= WELL_LIT {
+                break;
+            }
+            shot = data.pick(rng, 1).context("--data has no frames")?;
+        }
         let still = shot.len() == 1;
         let stride = rng.random_range(1..=2);
         let speed = if still { rng.random_range(0.0..5.0f64) } else { 0.0 };
@@ -74,6 +86,12 @@ impl Stream {
         self.next += 1;
         frame(cut.of(yuv))
     }
+}
+
+/// Mean luma.
+fn brightness(frame: &Yuv) -> f64 {
+    let luma = &frame.planes[0];
+    luma.iter().map(|&v| u64::from(v)).sum::<u64>() as f64 / luma.len().max(1) as f64
 }
 
 /// A cut-out has whole blocks, so that its canvas is itself.
