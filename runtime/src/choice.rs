@@ -53,6 +53,12 @@ pub(crate) struct Question {
     pub only: Option<Plan>,
 }
 
+impl Question {
+    fn admits(&self, plan: Plan) -> bool {
+        self.only.is_none_or(|only| only == plan)
+    }
+}
+
 /// A plan slower than this many times the best so far after its first timed run is not timed further.
 const HOPELESS: f64 = 2.0;
 const TIMED_RUNS: usize = 7;
@@ -98,11 +104,7 @@ fn measure(question: &Question) -> Result<Choice> {
     let mut best: Option<Choice> = None;
     let mut tried = Vec::new();
     let mut failure = None;
-    let candidates = match question.only {
-        Some(plan) => vec![plan],
-        None => Plan::candidates(question.device, &precisions),
-    };
-    for plan in candidates {
+    for plan in Plan::candidates(question.device, &precisions).into_iter().filter(|plan| question.admits(*plan)) {
         let limit = best.as_ref().map(|b| b.wide_ms * HOPELESS);
         let timed = time(question, &executor, plan, Width::Wide, limit);
         let (ms, outputs) = match timed {
@@ -143,7 +145,9 @@ fn first_allowed(question: &Question) -> Result<Choice> {
     let reference = reference(question, &executor)?;
     let mut tried = Vec::new();
     let mut failure = None;
-    for plan in Plan::candidates_in_order(question.device, &precisions) {
+    for plan in
+        Plan::candidates_in_order(question.device, &precisions).into_iter().filter(|plan| question.admits(*plan))
+    {
         let timed = time(question, &executor, plan, Width::Narrow, None)
             .and_then(|(ms, outputs)| Ok((ms, outputs, time(question, &executor, plan, Width::Narrow, Some(0.0))?.1)));
         let (ms, outputs, again) = match timed {

@@ -89,6 +89,14 @@ pub struct Yuv {
     pub planes: [Vec<u8>; 3],
 }
 
+impl Yuv {
+    /// Mean luma.
+    pub fn brightness(&self) -> f64 {
+        let luma = &self.planes[0];
+        luma.iter().map(|&v| u64::from(v)).sum::<u64>() as f64 / luma.len() as f64
+    }
+}
+
 /// Hands the frames of a video, or of a picture, as I420 to `each` in order until it breaks or the video ends; scaled to
 /// `size` where one is given. Colours are not converted where the file is 4:2:0 already.
 pub fn each_yuv(

@@ -56,6 +56,10 @@ pub const SAMPLES: i64 = 6;
 /// is what 8 bits round it to.
 pub const UNIT: f64 = 256.0;
 
+/// Luma of black and white in levels of 8 bits: limited range, as nearly all video has.
+pub const BLACK: f64 = 16.0;
+pub const WHITE: f64 = 235.0;
+
 /// A noise level, the standard deviation in levels of 8 bits, is divided by this.
 pub const LEVEL_UNIT: f64 = 64.0;
 

@@ -1,16 +1,13 @@
 //! How light a picture is as a whole, for networks that see it by parts.
 
 use super::samples::Frame;
+use super::{BLACK, WHITE};
 
 /// Numbers that describe a picture.
 pub const TONES: usize = SHARES.len();
 
 /// Of the picture: closer together where they tell what a gain and a gamma have done, at both ends.
 const SHARES: [f64; 12] = [0.002, 0.01, 0.03, 0.08, 0.2, 0.35, 0.5, 0.65, 0.8, 0.92, 0.97, 0.998];
-
-/// Black and white of limited range, which nearly all video has.
-const BLACK: f64 = 16.0;
-const WHITE: f64 = 235.0;
 
 /// The luma that so much of the picture lies below, from a five-hundredth to all but that; as the square root of its share of
 /// the way from black to white, 0 to 1, for what tells dark pictures apart are the lowest levels.

@@ -4,11 +4,11 @@ use rand::Rng;
 
 use super::map_planes;
 use super::noise::Noise;
-use crate::restore::samples::Frame;
+use crate::restore::{self, samples::Frame};
 
-/// Luma below this is black, chroma around this is grey: limited range, as nearly all video has.
-const BLACK: f32 = 16.0;
-const WHITE: f32 = 235.0;
+const BLACK: f32 = restore::BLACK as f32;
+const WHITE: f32 = restore::WHITE as f32;
+/// Chroma of grey.
 const GREY: f32 = 128.0;
 
 /// Luma becomes `gain * luma ^ gamma` on the scale from black to white; chroma shrinks with it.

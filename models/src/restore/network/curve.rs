@@ -10,7 +10,7 @@ use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
 use super::backbone::{Backbone, Conv, cropped, padded};
-use crate::restore::{Config, UNIT};
+use crate::restore::{self, Config, UNIT};
 
 /// Samples of the half-size maps each way that share an estimate.
 pub const CELL: i64 = 8;
@@ -18,9 +18,9 @@ pub const CELL: i64 = 8;
 const TIMES: i64 = 8;
 /// What is estimated: the bends of a curve, and the gain of colour.
 pub const OUTPUTS: i64 = TIMES + 1;
-/// Luma of black and white: limited range, as nearly all video has; full range is brightened nearly as well.
-const BLACK: f64 = 16.0 / UNIT;
-const WHITE: f64 = 235.0 / UNIT;
+/// As samples; full range is brightened nearly as well.
+const BLACK: f64 = restore::BLACK / UNIT;
+const WHITE: f64 = restore::WHITE / UNIT;
 /// Chroma of grey.
 const GREY: f64 = 128.0 / UNIT;
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn black_and_white_stay_and_grey_has_no_colour() {
+    fn black_and_white_stay_in_order_and_grey_has_no_colour() {
         let store = nn::VarStore::new(Device::Cpu);
         let net = RestoreNet::new(&store.root(), &Config::of(Task::LowLight, 1)).unwrap();
         let bias = store.variables()["last.bias"].shallow_clone();
@@ -101,5 +101,10 @@ mod tests {
         assert!((of(16.0)[0] - 16.0).abs() < 1e-3 && (of(235.0)[0] - 235.0).abs() < 1e-3);
         assert!(of(60.0)[0] > 120.0, "{:?}", of(60.0));
         assert!((of(60.0)[1] - 128.0).abs() < 1e-3);
+        for most in [-9.0, 9.0] {
+            let _ = tch::no_grad(|| bias.shallow_clone().fill_(most));
+            let luma: Vec<f64> = (16..=235).step_by(3).map(|luma| of(f64::from(luma))[0]).collect();
+            assert!(luma.is_sorted() && luma[0] > 15.9 && luma[luma.len() - 1] < 235.1, "{most}: {luma:?}");
+        }
     }
 }

@@ -149,15 +149,14 @@ fn best_setting<'a>(clip: &Clip, bad: &[Yuv], peer: &'a Peer) -> Result<&'a str>
 fn score(clip: &Clip, frames: &[Yuv], detail: String) -> Result<Score> {
     ensure!(frames.len() == clip.frames.len(), "{} frames went in and {} came out", clip.frames.len(), frames.len());
     let mut score = Score { psnr: 0.0, ssim: 0.0, colour: 0.0, flicker: None, brightness: 0.0, detail };
-    let mean = |plane: &[u8]| plane.iter().map(|&v| f64::from(v)).sum::<f64>() / plane.len() as f64;
     for (good, frame) in clip.frames.iter().zip(frames) {
         ensure!((good.width, good.height) == (frame.width, frame.height), "a frame came back in another size");
         let share = 1.0 / frames.len() as f64;
         score.colour += share * (1..3).map(|plane| psnr(&good.planes[plane], &frame.planes[plane]) / 2.0).sum::<f64>();
+        score.brightness += share * (frame.brightness() - good.brightness());
         let (good, luma) = (&good.planes[0], &frame.planes[0]);
         score.psnr += share * psnr(good, luma);
         score.ssim += share * ssim(good, luma, frame.width).unwrap_or(f64::NAN);
-        score.brightness += share * (mean(luma) - mean(good));
     }
     let luma = |frames: &'_ [Yuv]| -> Vec<Vec<u8>> { frames.iter().map(|f| f.planes[0].clone()).collect() };
     let (good, frames) = (luma(&clip.frames), luma(frames));

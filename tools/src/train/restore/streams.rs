@@ -12,7 +12,6 @@ use tch::{Kind, Tensor};
 
 use super::super::footage::{Cut, Footage, Shot};
 use super::coded::Pair;
-use crate::media::Yuv;
 
 /// Levels to add to a noise level before it says how much a frame's error counts: errors grow slower than noise.
 const FLOOR: f64 = 4.0;
@@ -53,11 +52,13 @@ struct Stream {
 impl Stream {
     fn begin(rng: &mut StdRng, data: &Footage, config: &Config, side: usize, longest: usize) -> Result<Self> {
         let mut shot = data.pick(rng, 1).context("--data has no frames")?;
-        for _ in 1..if config.task == Task::LowLight { LOOKS } else { 1 } {
-            if brightness(&shot[0]) >= WELL_LIT {
-                break;
+        if config.task == Task::LowLight {
+            for _ in 1..LOOKS {
+                if shot[0].brightness() >= WELL_LIT {
+                    break;
+                }
+                shot = data.pick(rng, 1).context("--data has no frames")?;
             }
-            shot = data.pick(rng, 1).context("--data has no frames")?;
         }
         let still = shot.len() == 1;
         let stride = rng.random_range(1..=2);
@@ -86,12 +87,6 @@ impl Stream {
         self.next += 1;
         frame(cut.of(yuv))
     }
-}
-
-/// Mean luma.
-fn brightness(frame: &Yuv) -> f64 {
-    let luma = &frame.planes[0];
-    luma.iter().map(|&v| u64::from(v)).sum::<u64>() as f64 / luma.len().max(1) as f64
 }
 
 /// A cut-out has whole blocks, so that its canvas is itself.
