@@ -28,25 +28,8 @@ impl Frames {
 
     /// The first `count` frames of `clip`, scaled to `width` x `height`, I420.
     pub fn read(clip: &Path, width: i32, height: i32, count: usize) -> anyhow::Result<Frames> {
-        let description = format!(
-            "filesrc name=file ! decodebin ! videoconvertscale ! \
-             video/x-raw,format=I420,width={width},height={height} ! appsink name=sink sync=false"
-        );
-        let pipeline =
-            gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
-        let file = pipeline.by_name("file").context("the source is there")?;
-        file.set_property("location", clip.to_str().context("the clip's name is not text")?);
-        let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
-        pipeline.set_state(gst::State::Playing)?;
-        let (mut buffers, mut caps) = (Vec::new(), None);
-        while buffers.len() < count {
-            let Ok(sample) = sink.pull_sample() else { break };
-            caps = sample.caps_owned();
-            buffers.extend(sample.buffer_owned());
-        }
-        pipeline.set_state(gst::State::Null)?;
-        let caps = caps.with_context(|| format!("{} has no picture", clip.display()))?;
-        Ok(Frames { caps, buffers })
+        let clip = Clip::read(clip, Some((usize::try_from(width)?, usize::try_from(height)?)), 0, count)?;
+        Ok(Frames::of(&clip))
     }
 
     /// A pipeline for each of `streams` copies of `element`, fed `count` frames in all; what it took from the first
