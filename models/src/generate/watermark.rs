@@ -61,7 +61,7 @@ fn pattern() -> &'static [f32] {
 
 /// Adds the watermark to a picture of 0 to 1: one plane or three, each `width * height` numbers. They may leave 0 to 1 by it.
 // Compiled for several sets of instructions, which all give the same bits: nothing is fused.
-#[multiversion(targets("x86_64+avx2", "x86_64+avx512f+avx512bw+avx512dq+avx512vl"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 pub fn mark(picture: &mut [f32], width: usize, height: usize) {
     add_pattern(picture, width, height);
 }
