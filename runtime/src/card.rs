@@ -21,6 +21,8 @@ pub struct Card {
     /// Pins the bytes of `weights`, in hexadecimal.
     pub sha256: Option<String>,
     pub labels: Option<Vec<String>>,
+    /// What is run of a TorchScript file, as an expression of `model` and its input `x`; `model.forward(x)` where absent.
+    pub call: Option<String>,
     #[serde(default)]
     pub input: Input,
     #[serde(default)]
@@ -117,6 +119,12 @@ impl Card {
 
     fn check(&self, path: &Path) -> Result<()> {
         let bad = |what: String| Err(Error::bad_file(path, what));
+        if let Some(call) = &self.call
+            && (call.trim().is_empty() || call.contains(['\n', '\r']) || call.contains("model("))
+        {
+            let expected = "an expression on one line, of methods by their names: model.forward(x), model.decode(x)";
+            return bad(format!("call is {call:?}; expected {expected}"));
+        }
         if let Some([w, h]) = self.input.size
             && (w == 0 || h == 0 || w > 16384 || h > 16384)
         {

@@ -230,6 +230,7 @@ impl Engine {
             Source::File(path) => {
                 std::fs::read(path).map_err(|e| Error::NotFound { path: path.clone(), reason: e.to_string() })
             }
+            Source::Archive(archive) => Ok(archive.to_vec()),
             Source::Network(network) => network
                 .torchscript(self.spec.shape, Precision::Fp32)
                 .map(|archive| archive.to_vec())

@@ -18,7 +18,7 @@ use crate::info::{Claims, ModelInfo, Origin};
 use crate::program::{self, Network, Outputs, Plan, Program, Source};
 use crate::sample::Sample;
 use crate::shape::Shape;
-use crate::sources;
+use crate::{shim, sources};
 
 /// Builds a network of ours by the name that a card gives, from the card's config and the bytes of its weights.
 pub type Networks = fn(name: &str, config: &toml::Table, weights: Vec<u8>) -> Result<Arc<dyn Network>, String>;
@@ -105,6 +105,16 @@ impl ModelFile {
             return Err(Error::bad_file(path, "the file is empty; a TorchScript file was expected"));
         }
         let embedded = sources::embedded(path)?;
+        let source = match card.as_ref().and_then(|(card, path)| Some((card.call.as_ref()?, path))) {
+            None => Source::File(path.to_owned()),
+            Some((call, card_path)) => {
+                let archive = shim::call(path, call).map_err(|thrown| {
+                    let reason = crate::error::first_line(&thrown.message);
+                    Error::bad_file(card_path, format!("call = {call:?} of {}: {reason}", path.display()))
+                })?;
+                Source::Archive(Arc::new(archive))
+            }
+        };
         let mut identity = format!("{file_state} ");
         let config = card.as_ref().and_then(|(card, _)| card.config.clone()).unwrap_or_default();
         let card_claims = match &card {
@@ -123,7 +133,7 @@ impl ModelFile {
             (embedded, Origin::Embedded),
         ];
         let info = ModelInfo::merge(name, None, sha256, bytes, config, claims);
-        Ok(ModelFile { info, source: Source::File(path.to_owned()), identity })
+        Ok(ModelFile { info, source, identity })
     }
 
     /// Takes a property's word over what the file says.

@@ -27,6 +27,8 @@ pub trait Network: Send + Sync {
 #[derive(Clone)]
 pub enum Source {
     File(PathBuf),
+    /// The bytes of a TorchScript archive.
+    Archive(Arc<Vec<u8>>),
     Network(Arc<dyn Network>),
 }
 
@@ -191,6 +193,9 @@ fn load_module(model: &str, source: &Source, device: Device, precision: Precisio
         Source::File(path) => Module::load_file(path, &device_name).map_err(|t| {
             Error::bad_file(path, format!("not loadable as TorchScript: {}", crate::error::first_line(&t.message)))
         }),
+        Source::Archive(archive) => {
+            Module::load_bytes(archive, &device_name).map_err(|t| thrown_error(model, device, t))
+        }
         Source::Network(network) => {
             let archive = network.torchscript(shape, precision).map_err(|reason| Error::torch(model, reason))?;
             Module::load_bytes(&archive, &device_name).map_err(|t| thrown_error(model, device, t))
@@ -201,7 +206,7 @@ fn load_module(model: &str, source: &Source, device: Device, precision: Precisio
 /// Bytes of the weights, and whether `forward` wants a list of pictures; an error where it wants something else.
 pub(crate) fn examine(model: &str, source: &Source) -> Result<(u64, bool)> {
     let path = match source {
-        Source::File(_) => source,
+        Source::File(_) | Source::Archive(_) => source,
         Source::Network(network) => return Ok((network.bytes(), false)),
     };
     let module = load_module(model, path, Device::Cpu, Precision::Fp32, [1, 3, 64, 64].into())?;
@@ -219,7 +224,8 @@ fn check_signature(model: &str, arguments: &[String]) -> Result<bool> {
         _ => Err(Error::Mismatch {
             model: model.to_owned(),
             reason: format!(
-                "its forward takes ({}); expected one picture tensor, or one list of them",
+                "its forward takes ({}); expected one picture tensor, or one list of them (call = \"...\" in a card can \
+                 run it in another way)",
                 arguments.join(", ")
             ),
         }),

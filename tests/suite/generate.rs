@@ -6,6 +6,7 @@ use gst::prelude::*;
 
 use crate::common;
 
+mod called;
 mod exact;
 mod hostile;
 mod live;

@@ -99,10 +99,7 @@ impl Generator {
                 (None, given.map_err(|reason| mismatch(&maker, reason))?)
             }
         };
-        let classes = match &config {
-            Some(Config::Gan(config)) => config.classes as usize,
-            _ => 0,
-        };
+        let classes = decoder.classes;
         let size = decoder.latent.count() as usize - classes;
         let latents = Latents::new(Space { size, classes, distribution: decoder.distribution, given });
         Ok(Generator { model, decoder, engine, latents, codes, finish: None })

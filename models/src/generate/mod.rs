@@ -46,6 +46,7 @@ pub mod sequence;
 pub mod snapshots;
 #[cfg(test)]
 mod tests;
+mod trial;
 pub mod vae;
 pub mod vqvae;
 pub mod watermark;
@@ -109,6 +110,14 @@ impl Config {
             Config::Vae(config) => [config.latent, 1, 1],
             Config::Vqvae(config) => [config.width, config.grid()[1], config.grid()[0]],
             Config::Sequence(config) => config.input(),
+        }
+    }
+
+    /// Of what the engine is given, the last so many channels are the weights of classes.
+    pub fn classes(&self) -> usize {
+        match self {
+            Config::Gan(config) => config.classes as usize,
+            _ => 0,
         }
     }
 

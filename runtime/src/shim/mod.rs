@@ -30,6 +30,13 @@ unsafe extern "C" {
         out: *mut *mut RawModule,
         error: *mut *mut c_char,
     ) -> c_int;
+    fn gt_module_call(
+        path: *const c_char,
+        expression: *const c_char,
+        data: *mut *mut c_char,
+        size: *mut usize,
+        error: *mut *mut c_char,
+    ) -> c_int;
     fn gt_module_free(module: *mut RawModule);
     fn gt_module_cast(module: *mut RawModule, kind: c_int, channels_last: c_int, error: *mut *mut c_char) -> c_int;
     fn gt_module_freeze(module: *mut RawModule, error: *mut *mut c_char) -> c_int;
@@ -104,9 +111,7 @@ impl Drop for Module {
 
 impl Module {
     pub fn load_file(path: &Path, device: &str) -> Result<Self, Thrown> {
-        let path = CString::new(path.to_string_lossy().as_bytes())
-            .map_err(|_| Thrown { message: "the path has a NUL byte".into(), out_of_memory: false })?;
-        Self::load(path.as_ptr(), &[], device)
+        Self::load(text(&path.to_string_lossy())?.as_ptr(), &[], device)
     }
 
     pub fn load_bytes(data: &[u8], device: &str) -> Result<Self, Thrown> {
@@ -196,6 +201,35 @@ impl Module {
     }
 }
 
+/// The archive of a module whose `forward` is an expression in TorchScript: of its input, `x`, and of the module in a file,
+/// `model`.
+pub(crate) fn call(path: &Path, expression: &str) -> Result<Vec<u8>, Thrown> {
+    let (path, expression) = (text(&path.to_string_lossy())?, text(expression)?);
+    let (mut data, mut size, mut error) = (ptr::null_mut(), 0, ptr::null_mut());
+    // SAFETY: both texts live over the call; the bytes are copied and freed.
+    unsafe {
+        check(gt_module_call(path.as_ptr(), expression.as_ptr(), &mut data, &mut size, &mut error), error)?;
+        Ok(take(data, size))
+    }
+}
+
+fn text(text: &str) -> Result<CString, Thrown> {
+    CString::new(text).map_err(|_| Thrown { message: format!("{text:?} has a NUL byte"), out_of_memory: false })
+}
+
+/// Copies and frees bytes that the shim handed out.
+///
+/// # Safety
+/// `data` is what the shim gave, `size` bytes long, and not used any more.
+unsafe fn take(data: *mut c_char, size: usize) -> Vec<u8> {
+    // SAFETY: as said above.
+    unsafe {
+        let bytes = std::slice::from_raw_parts(data.cast::<u8>(), size).to_vec();
+        gt_free(data);
+        bytes
+    }
+}
+
 /// Runs `forward` on `input` and writes down what it does, as the bytes of a TorchScript archive. Tensors that it uses
 /// become constants, so they may not want gradients.
 pub fn trace(
@@ -222,9 +256,7 @@ pub fn trace(
     unsafe {
         let status = gt_trace_end(module.0, pointers.as_ptr(), pointers.len(), &mut data, &mut size, &mut error);
         check(status, error).map_err(|thrown| thrown.message)?;
-        let bytes = std::slice::from_raw_parts(data.cast::<u8>(), size).to_vec();
-        gt_free(data);
-        Ok(bytes)
+        Ok(take(data, size))
     }
 }
 

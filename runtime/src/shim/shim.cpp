@@ -84,6 +84,17 @@ template <typename F> int guarded(char **error, F &&body) {
 }
 
 // Depth first; a dictionary's keys name its tensors, everything else is told apart by its place.
+// The archive of a module; `data` is freed with gt_free.
+void write(const torch::jit::Module &module, char **data, size_t *size) {
+  std::ostringstream archive;
+  module.save(archive);
+  const std::string bytes = archive.str();
+  *data = static_cast<char *>(std::malloc(bytes.size()));
+  if (!*data) throw std::bad_alloc();
+  std::memcpy(*data, bytes.data(), bytes.size());
+  *size = bytes.size();
+}
+
 void flatten(const c10::IValue &value, const std::string &name, Outputs &out) {
   if (value.isTensor()) {
     out.items.emplace_back(name, value.toTensor());
@@ -140,6 +151,19 @@ int gt_module_load(const char *path, const char *data, size_t size, const char *
   });
 }
 
+// The archive of a module whose forward is an expression of its input, `x`, and of the module in a file, `model`.
+int gt_module_call(const char *path, const char *expression, char **data, size_t *size, char **error) {
+  return guarded(error, [&] {
+    at::NoGradGuard no_grad;
+    torch::jit::Module model = torch::jit::load(std::string(path), c10::Device(c10::kCPU));
+    model.eval();
+    torch::jit::Module caller("Caller");
+    caller.register_module("model", model);
+    caller.define(std::string("def forward(self, x):\n    model = self.model\n    return ") + expression + "\n");
+    write(caller, data, size);
+  });
+}
+
 void gt_module_free(Module *module) {
   try {
     delete module;
@@ -184,7 +208,8 @@ int gt_module_signature(Module *module, char **text, char **error) {
     if (!method) {
       std::string names;
       for (const auto &other : module->module.get_methods()) names += (names.empty() ? "" : ", ") + other.name();
-      throw std::runtime_error("it has no method 'forward' (its methods: " + (names.empty() ? "none" : names) + ")");
+      throw std::runtime_error("it has no method 'forward' (its methods: " + (names.empty() ? "none" : names) +
+                               "; call = \"model.NAME(x)\" in a card runs another)");
     }
     std::string lines;
     const auto &arguments = method->function().getSchema().arguments();
@@ -259,13 +284,7 @@ int gt_trace_end(Module *module, at::Tensor **outputs, size_t count, char **data
     const auto &type = module->module.type();
     auto unit = module->module._ivalue()->compilation_unit();
     type->addMethod(unit->create_function(c10::QualifiedName(*type->name(), "forward"), graph));
-    std::ostringstream archive;
-    module->module.save(archive);
-    const std::string bytes = archive.str();
-    *data = static_cast<char *>(std::malloc(bytes.size()));
-    if (!*data) throw std::bad_alloc();
-    std::memcpy(*data, bytes.data(), bytes.size());
-    *size = bytes.size();
+    write(module->module, data, size);
   });
 }
 

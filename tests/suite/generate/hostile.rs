@@ -53,7 +53,7 @@ fn what_makes_no_pictures_is_told_from_what_does() {
     std::fs::write(wrong.with_extension("toml"), "[config]\nlatent = [0, -3]\n").unwrap();
     says(&wrong, "", &["[0, -3]", "positive sizes"]);
     std::fs::write(wrong.with_extension("toml"), "[config]\nlatents = [8]\n").unwrap();
-    says(&wrong, "", &["latents", "latent, size, range, distribution"]);
+    says(&wrong, "", &["latents", "latent, classes, size, range, distribution"]);
     std::fs::write(wrong.with_extension("toml"), "task = 'detect'\n").unwrap();
     says(&wrong, "", &["made for the task 'detect', not 'generate'"]);
     says(Path::new("person"), "", &["made for the task 'detect', not 'generate'"]);
