@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gst_torch_runtime::{Error, Result};
-use tch::{Kind as Type, TchError, Tensor};
+use tch::TchError;
 
 use super::canvas::Frame;
+use super::cells;
 use super::control::{Guess, Rate};
 use super::detail::Detail;
 use super::entropy::Coder;
@@ -16,10 +17,9 @@ use super::network::{Network, Stage, step_size};
 use super::picture::Picture;
 use super::quantise;
 use super::stream::{Header, PictureUnit};
-use super::symbols::{Block, CELL, CELLS, Kind, Mode, Symbols, predict_vector};
-use super::tensors;
+use super::symbols::{Block, CELL, CELLS, Kind, Mode, Symbols};
 use super::tone::{self, Tone};
-use super::transform::{Sixteenths, block_step};
+use super::transform::{Sixteenths, Tables, block_step};
 
 /// Key frames are coded with a step index lower by this: everything is predicted from them. Not those that follow a key
 /// frame, as from them nothing is, when all pictures are intra.
@@ -210,7 +210,7 @@ impl Encoder {
 
     /// Latents for another step, as if the analysis network had not looked at it.
     fn change_step(&self, draft: &mut Draft, step: u8) {
-        let tables = &self.model.tables[usize::from(draft.kind == Kind::Inter)];
+        let (_, tables) = stage(&self.model, &self.network, draft.kind);
         for (block, soft) in draft.blocks.iter().zip(draft.soft.chunks_mut(CELLS * CELL)) {
             let old = tables.steps(block_step(draft.step, block.step));
             let new = tables.steps(block_step(step, block.step));
@@ -221,10 +221,6 @@ impl Encoder {
             }
         }
         draft.step = step;
-    }
-
-    fn stage(&self, kind: Kind) -> &Stage {
-        if kind == Kind::Intra { &self.network.intra } else { &self.network.inter }
     }
 
     /// What was said of the last picture, slice by slice: to train the entropy coder's prior.
@@ -252,16 +248,14 @@ impl Encoder {
         for (block, &change) in blocks.iter_mut().zip(&request.changes) {
             block.step = change.clamp(-31, 31);
         }
-        let index = index_map(step, &blocks, columns)?.f_to_device(self.model.device.torch())?;
-        let stage = self.stage(kind);
-        let samples = tensors::of_pictures(&[canvas])?.f_to_device(self.model.device.torch())?;
-        let predicted = predicted(kind, &prediction, &samples)?;
-        // The same for all blocks, as a rule: then once is enough.
-        let alike = blocks.iter().all(|block| block.step == blocks[0].step);
-        let steps = if alike { index.f_narrow(2, 0, 1)?.f_narrow(3, 0, 1)? } else { index.shallow_clone() };
-        let steps = stage.steps(&steps)?;
-        let soft = stage.analyse(&samples, &predicted, &index, &steps, self.model.kind())?;
-        Ok(Draft { key, kind, still, step, blocks, prediction, soft: tensors::to_levels(&soft)? })
+        let indices: Vec<u8> = blocks.iter().map(|block| block_step(step, block.step)).collect();
+        let (stage, tables) = stage(&self.model, &self.network, kind);
+        let soft = if blocks.iter().any(|block| block.mode != Mode::Skip) {
+            cells::analyse(stage, tables, canvas, &prediction, &indices, self.model.kind())?
+        } else {
+            vec![0.0; blocks.len() * CELLS * CELL]
+        };
+        Ok(Draft { key, kind, still, step, blocks, prediction, soft })
     }
 
     /// The tones and the motion of a key frame beside the model's still, if there is one and it foretells much.
@@ -276,14 +270,14 @@ impl Encoder {
     fn motion(&self, canvas: &Picture, from: &Picture, step: u8, before: &[Symbols]) -> Motion {
         let (columns, rows) = canvas.blocks();
         let reference = Reference::new(from);
-        let settings = Settings::for_step(step_size(f64::from(step)) as f32);
+        let settings = Settings { threads: motion::threads(), ..Settings::for_step(step_size(f64::from(step)) as f32) };
         let mut prediction = Picture::grey(columns, rows);
         let mut blocks = Vec::with_capacity(columns * rows);
         for (index, slice) in self.header.slices().enumerate() {
             let before = before.get(index).map(|slice| &slice.blocks[..]);
-            let field = motion::search(canvas, &reference, slice.clone(), before, &settings);
-            predict(&reference, &field.blocks, slice, &mut prediction);
-            blocks.extend(field.blocks);
+            let found = motion::search(canvas, &reference, slice.clone(), before, &settings);
+            predict(&reference, &found, slice, &mut prediction);
+            blocks.extend(found);
         }
         (blocks, prediction)
     }
@@ -292,35 +286,37 @@ impl Encoder {
     fn quantise(&self, draft: &Draft) -> Vec<Symbols> {
         let columns = self.header.blocks().0;
         let colour = self.header.subsampling != super::stream::Subsampling::Grey;
-        let block_len = CELLS * CELL;
         let slice = |rows: Range<usize>| {
             let mut symbols = Symbols::new(draft.kind, colour, draft.step, columns, rows.len());
-            symbols.blocks.copy_from_slice(&draft.blocks[rows.start * columns..rows.end * columns]);
-            for index in 0..symbols.blocks.len() {
-                let block = symbols.blocks[index];
-                if block.mode == Mode::Skip {
-                    symbols.blocks[index].step = 0;
-                    continue;
-                }
-                let place = rows.start * columns + index;
-                for cell in 0..CELLS {
-                    let levels: &mut [i16; CELL] =
-                        symbols.cell_mut(index, cell).try_into().expect("a cell has CELL latents");
-                    let around = quantise::Around::new(&draft.soft, columns, place, cell);
-                    quantise::cell(&around, draft.kind == Kind::Inter, colour, levels);
-                }
-                let empty = symbols.levels[index * block_len..][..block_len].iter().all(|l| *l == 0);
-                if empty
-                    && block.mode == Mode::Inter
-                    && block.vectors[0] == predict_vector(&symbols.blocks, columns, index)
-                {
-                    symbols.blocks[index].mode = Mode::Skip;
-                    symbols.blocks[index].step = 0;
-                }
-            }
+            let first = rows.start * columns;
+            symbols.blocks.copy_from_slice(&draft.blocks[first..rows.end * columns]);
+            let part = rows.len().div_ceil(motion::threads()) * columns;
+            let mut parts = (first..).step_by(part).zip(symbols.levels.chunks_mut(part * CELLS * CELL));
+            let here = parts.next();
+            let work = |(first, levels)| quantise_blocks(draft, columns, colour, first, levels);
+            std::thread::scope(|scope| {
+                parts.for_each(|part| {
+                    scope.spawn(move || work(part));
+                });
+                here.map(work);
+            });
+            symbols.skip_empty();
             symbols
         };
         self.header.slices().map(slice).collect()
+    }
+}
+
+/// Rounds the latents of blocks in a row, of which the first of the picture is `first`.
+fn quantise_blocks(draft: &Draft, columns: usize, colour: bool, first: usize, levels: &mut [i16]) {
+    for (place, block) in (first..).zip(levels.chunks_exact_mut(CELLS * CELL)) {
+        if draft.blocks[place].mode == Mode::Skip {
+            continue;
+        }
+        for (cell, levels) in block.as_chunks_mut::<CELL>().0.iter_mut().enumerate() {
+            let around = quantise::Around::new(&draft.soft, columns, place, cell);
+            quantise::cell(&around, draft.kind == Kind::Inter, colour, levels);
+        }
     }
 }
 
@@ -355,23 +351,12 @@ pub(super) fn predict(reference: &Reference, blocks: &[Block], rows: Range<usize
     }
 }
 
-fn predicted(kind: Kind, prediction: &Picture, like: &Tensor) -> Result<Tensor, TchError> {
-    if kind == Kind::Intra {
-        like.f_zeros_like()
-    } else {
-        tensors::of_pictures(&[prediction])?.f_to_device(like.device())
+/// The networks and the tables of one kind of picture.
+fn stage<'a>(model: &'a Model, network: &'a Network, kind: Kind) -> (&'a Stage, &'a Tables) {
+    match kind {
+        Kind::Intra => (&network.intra, &model.tables[0]),
+        Kind::Inter => (&network.inter, &model.tables[1]),
     }
-}
-
-/// The step index of every cell, `(1, 1, h, w)`.
-fn index_map(step: u8, blocks: &[Block], columns: usize) -> Result<Tensor, TchError> {
-    let values: Vec<f32> = blocks.iter().map(|b| f32::from(block_step(step, b.step))).collect();
-    let rows = (blocks.len() / columns) as i64;
-    Tensor::f_from_slice(&values)?.f_view([1, 1, rows, columns as i64])?.f_upsample_nearest2d(
-        [rows * 2, columns as i64 * 2],
-        None,
-        None,
-    )
 }
 
 /// What the decoder makes of the symbols of a picture: see the specification.
@@ -382,11 +367,7 @@ pub(super) fn reconstruct(
     prediction: &Picture,
 ) -> Result<Picture, TchError> {
     let (columns, rows) = prediction.blocks();
-    let kind = slices[0].kind;
-    let (stage, tables) = match kind {
-        Kind::Intra => (&network.intra, &model.tables[0]),
-        Kind::Inter => (&network.inter, &model.tables[1]),
-    };
+    let (stage, tables) = stage(model, network, slices[0].kind);
     let mut residual = Sixteenths::new(columns, rows);
     let mut row = 0;
     for slice in slices {
@@ -395,22 +376,11 @@ pub(super) fn reconstruct(
     }
     let mut out = Picture::grey(columns, rows);
     residual.add_to(prediction, None, &mut out);
-    let blocks: Vec<Block> = slices.iter().flat_map(|s| s.blocks.iter().copied()).collect();
-    if !blocks.iter().any(Block::is_corrected) {
-        return Ok(out);
+    let blocks = || slices.iter().flat_map(|slice| slice.blocks.iter().map(|block| (slice.step, block)));
+    if blocks().any(|(_, block)| block.is_corrected()) {
+        let indices: Vec<u8> = blocks().map(|(step, block)| block_step(step, block.step)).collect();
+        let correction = cells::correct(stage, &out, prediction, slices, &indices, model.kind())?;
+        residual.add_to(prediction, Some(&correction), &mut out);
     }
-    let device = model.device.torch();
-    let linear = tensors::of_pictures(&[&out])?.f_to_device(device)?;
-    let predicted = predicted(kind, prediction, &linear)?;
-    let levels: Vec<Tensor> =
-        slices.iter().map(|s| tensors::of_levels(&s.levels, columns)).collect::<Result<_, _>>()?;
-    let levels = Tensor::f_cat(&levels, 2)?.f_to_device(device)?;
-    let index = index_map(slices[0].step, &blocks, columns)?.f_to_device(device)?;
-    let correction = stage.correct(&linear, &predicted, &levels, &index, model.kind())?;
-    let mask: Vec<f32> = blocks.iter().map(|b| f32::from(u8::from(b.is_corrected()))).collect();
-    let mask = Tensor::f_from_slice(&mask)?.f_view([1, 1, rows as i64, columns as i64])?.f_to_device(device)?;
-    let mask = mask.f_upsample_nearest2d([rows as i64 * 2, columns as i64 * 2], None, None)?;
-    let correction = tensors::to_planes(&correction.f_to_kind(Type::Float)?.f_mul(&mask)?)?;
-    residual.add_to(prediction, Some(&correction), &mut out);
     Ok(out)
 }

@@ -7,7 +7,9 @@
 //! nearest whole number, ties to even. Training runs the very same function, with gradients passed straight through the
 //! roundings (Bengio et al. 2013).
 
-use gst_torch_runtime::planes::channels_last;
+use gst_torch_runtime::planes::{self, Element, channels_last};
+use half::bf16;
+use multiversion::multiversion;
 use tch::nn::{Init, Path};
 use tch::{Kind, TchError, Tensor};
 
@@ -17,8 +19,9 @@ use super::network::{CELLS, parameter};
 const WEIGHT_UNIT: f64 = 256.0;
 /// Activations and weights are whole numbers within plus and minus this.
 pub(super) const ACTIVATION_MAX: f64 = 127.0;
-/// Corrections are in sixteenths of a level and within plus and minus this.
-const CORRECTION_MAX: f64 = 1023.0;
+/// Corrections are in sixteenths of a level and within plus and minus this, which bf16 has not: they are bounded when they are
+/// no longer bf16.
+pub(super) const CORRECTION_MAX: f64 = 1023.0;
 
 /// The nearest whole number, ties to even, with the gradient of the identity.
 pub fn round(x: &Tensor) -> Result<Tensor, TchError> {
@@ -36,9 +39,71 @@ pub(super) fn bound(x: &Tensor, low: f64, high: f64) -> Result<Tensor, TchError>
     x.f_add(&x.f_clamp(low, high)?.f_sub(x)?.f_detach()?)
 }
 
-/// `x` within bounds, in its own memory where no gradient needs what was there.
-fn clamp(mut x: Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
-    if x.requires_grad() { x.f_clamp(low, high) } else { x.f_clamp_(low, high) }
+/// The whole numbers nearest to `sums`, within bounds; then `past` is added where given, and the sum is within the same
+/// bounds.
+fn settle(mut sums: Tensor, [low, high]: [f64; 2], past: Option<&Tensor>) -> Result<Tensor, TchError> {
+    if !sums.requires_grad() && settled(&mut sums, [low as f32, high as f32], past).is_some() {
+        return Ok(sums);
+    }
+    let kind = sums.kind();
+    if kind == Kind::Float {
+        let rounded = sums.f_to_kind(Kind::BFloat16)?.f_to_kind(kind)?;
+        sums = if sums.requires_grad() { sums.f_add(&rounded.f_sub(&sums)?.f_detach()?)? } else { rounded };
+    }
+    let whole = round(&sums)?.f_clamp(low, high)?;
+    match past {
+        Some(past) => whole.f_add(past)?.f_clamp(low, high),
+        None => Ok(whole),
+    }
+}
+
+/// The same in one pass, in the memory of `sums`, if that is the CPU's and pixel after pixel, as that of `past` is; else `None`
+/// and nothing is done.
+fn settled(sums: &mut Tensor, bounds: [f32; 2], past: Option<&Tensor>) -> Option<()> {
+    fn of<T: Element>(sums: &mut Tensor, bounds: [f32; 2], past: Option<&Tensor>) -> Option<()> {
+        let pixels = |x: &Tensor| x.f_permute([0, 2, 3, 1]).ok();
+        let past = past.map_or(Some(None), |past| pixels(past).map(Some))?;
+        let past = past.as_ref().map_or(Some(None), |past| planes::numbers::<T>(past).ok().map(Some))?;
+        let mut pixels = pixels(sums)?;
+        let sums = planes::numbers_mut::<T>(&mut pixels).ok()?;
+        match past {
+            Some(past) if past.len() == sums.len() => settle_on(sums, past, bounds),
+            Some(_) => return None,
+            None => settle_numbers(sums, bounds),
+        }
+        Some(())
+    }
+    match sums.kind() {
+        Kind::BFloat16 => of::<bf16>(sums, bounds, past),
+        Kind::Float => of::<f32>(sums, bounds, past),
+        _ => None,
+    }
+}
+
+// Compiled for several sets of instructions, which all give the same bits: nothing is fused.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn settle_numbers<T: Element>(sums: &mut [T], [low, high]: [f32; 2]) {
+    for sum in sums {
+        *sum = T::from_f32(whole(sum.to_f32()).max(low).min(high));
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn settle_on<T: Element>(sums: &mut [T], past: &[T], [low, high]: [f32; 2]) {
+    for (sum, past) in sums.iter_mut().zip(past) {
+        let whole = whole(sum.to_f32()).max(low).min(high);
+        *sum = T::from_f32((whole + past.to_f32()).max(low).min(high));
+    }
+}
+
+/// Rounded to bf16, and to the nearest whole number, ties to even both times. `sum` is below 2^22 in size.
+#[inline(always)]
+fn whole(sum: f32) -> f32 {
+    let bits = sum.to_bits();
+    let sum = f32::from_bits(bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000);
+    // From 2^23 on the last bit of a float counts ones.
+    const ONES: f32 = 12_582_912.0;
+    (sum + ONES) - ONES
 }
 
 /// A convolution in whole numbers, see the module.
@@ -74,19 +139,15 @@ impl Exact {
         Ok((channels_last(&weight.f_to_kind(kind)?)?, bias.f_to_kind(kind)?))
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+    /// Within bounds, and again after `past` was added.
+    fn forward(&self, x: &Tensor, bounds: [f64; 2], past: Option<&Tensor>) -> Result<Tensor, TchError> {
         let kind = x.kind();
         let (weight, bias) = match &self.whole {
             Some((weight, bias)) if weight.kind() == kind => (weight.shallow_clone(), bias.shallow_clone()),
             _ => self.whole(kind)?,
         };
         let padding = weight.size()[2] / 2;
-        let mut sum = x.f_conv2d(&weight, Some(&bias), 1, padding, 1, 1)?;
-        if kind == Kind::Float {
-            let rounded = sum.f_to_kind(Kind::BFloat16)?.f_to_kind(kind)?;
-            sum = if sum.requires_grad() { sum.f_add(&rounded.f_sub(&sum)?.f_detach()?)? } else { rounded };
-        }
-        if sum.requires_grad() { round(&sum) } else { sum.f_round_() }
+        settle(x.f_conv2d(&weight, Some(&bias), 1, padding, 1, 1)?, bounds, past)
     }
 
     /// An error where a sum could leave the numbers that fp32 counts exactly.
@@ -114,10 +175,8 @@ impl Residual {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let inner = clamp(self.0[0].forward(x)?, 0.0, ACTIVATION_MAX)?;
-        let mut change = clamp(self.0[1].forward(&inner)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
-        let sum = if change.requires_grad() { change.f_add(x)? } else { change.f_add_(x)? };
-        clamp(sum, -ACTIVATION_MAX, ACTIVATION_MAX)
+        let inner = self.0[0].forward(x, [0.0, ACTIVATION_MAX], None)?;
+        self.0[1].forward(&inner, [-ACTIVATION_MAX, ACTIVATION_MAX], Some(x))
     }
 }
 
@@ -149,12 +208,13 @@ impl Synthesis {
         Synthesis { first: self.first.share(), blocks, last: self.last.share() }
     }
 
+    /// Whole sixteenths of a level, not within [`CORRECTION_MAX`] yet.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = clamp(self.first.forward(x)?, -ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let mut x = self.first.forward(x, [-ACTIVATION_MAX, ACTIVATION_MAX], None)?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
-        clamp(self.last.forward(&x)?, -CORRECTION_MAX, CORRECTION_MAX)
+        self.last.forward(&x, [f64::NEG_INFINITY, f64::INFINITY], None)
     }
 
     fn layers_mut(&mut self) -> impl Iterator<Item = &mut Exact> {

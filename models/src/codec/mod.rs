@@ -1,9 +1,11 @@
 //! The autoencoder codec, without GStreamer: `docs/bitstream.md` says what the stream is, this is how it is made and read.
 
+mod analysis;
 pub mod any;
 mod array;
 pub mod basis;
 pub mod canvas;
+mod cells;
 pub mod control;
 pub mod decoder;
 pub mod detail;

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::analysis::Analysis;
 use super::basis;
-use super::exact::{ACTIVATION_MAX, Synthesis, bound};
+use super::exact::{ACTIVATION_MAX, CORRECTION_MAX, Synthesis, bound};
 use super::symbols::CELL;
 
 pub(super) const CELLS: i64 = CELL as i64;
@@ -76,67 +77,6 @@ pub fn planes(cells: &Tensor) -> Result<[Tensor; 3], TchError> {
 
 pub(super) fn parameter(path: &Path, name: &str, size: &[i64], init: Init) -> Result<Tensor, TchError> {
     path.f_var(name, size, init)
-}
-
-/// A convolution of the encoder, where nothing needs to be exact.
-struct Free {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Free {
-    fn new(path: &Path, inputs: i64, outputs: i64, size: i64, gain: f64) -> Result<Self, TchError> {
-        let stdev = gain * (2.0 / (inputs * size * size) as f64).sqrt();
-        Ok(Free {
-            weight: parameter(path, "weight", &[outputs, inputs, size, size], Init::Randn { mean: 0.0, stdev })?,
-            bias: parameter(path, "bias", &[outputs], Init::Const(0.0))?,
-        })
-    }
-
-    fn share(&self) -> Self {
-        Free { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let weight = channels_last(&self.weight.f_to_kind(x.kind())?)?;
-        x.f_conv2d(&weight, Some(self.bias.f_to_kind(x.kind())?), 1, weight.size()[2] / 2, 1, 1)
-    }
-}
-
-struct Analysis {
-    first: Free,
-    blocks: Vec<[Free; 2]>,
-    last: Free,
-}
-
-impl Analysis {
-    fn new(path: &Path, inputs: i64, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
-        let block = |i| {
-            let path = path / "blocks" / i;
-            Ok([
-                Free::new(&(&path / 0), channels, channels, 3, 1.0)?,
-                Free::new(&(&path / 1), channels, channels, 3, 0.3)?,
-            ])
-        };
-        Ok(Analysis {
-            first: Free::new(&(path / "first"), inputs, channels, 1, 1.0)?,
-            blocks: (0..blocks).map(block).collect::<Result<_, TchError>>()?,
-            last: Free::new(&(path / "last"), channels, CELLS, 1, 0.0)?,
-        })
-    }
-
-    fn share(&self) -> Self {
-        let blocks = self.blocks.iter().map(|[a, b]| [a.share(), b.share()]).collect();
-        Analysis { first: self.first.share(), blocks, last: self.last.share() }
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.first.forward(x)?;
-        for [a, b] in &self.blocks {
-            x = x.f_add(&b.forward(&a.forward(&x)?.f_relu()?)?)?;
-        }
-        self.last.forward(&x.f_relu()?)
-    }
 }
 
 /// The networks of one kind of picture.
@@ -248,7 +188,30 @@ impl Stage {
         } else {
             Tensor::f_cat(&[&samples(linear)?, &levels, &index], 1)?
         };
-        self.synthesis.forward(&channels_last(&input.f_to_kind(kind)?)?)?.f_to_kind(Kind::Float)
+        let correction = self.synthesis.forward(&channels_last(&input.f_to_kind(kind)?)?)?;
+        correction.f_to_kind(Kind::Float)?.f_clamp(-CORRECTION_MAX, CORRECTION_MAX)
+    }
+
+    /// Whether there is a prediction.
+    pub fn inter(&self) -> bool {
+        self.inter
+    }
+
+    /// The latents of rows of samples less their prediction, `(n, 96)`, before analysis moves them.
+    pub fn transform(&self, rows: &Tensor) -> Result<Tensor, TchError> {
+        rows.f_linear(&self.forward, None::<Tensor>)
+    }
+
+    /// What analysis adds to latents: a forward pass alone. The input is `(1, 193, h, w)`, of intra pictures `(1, 97, h, w)`: samples and
+    /// prediction less 128 in units of 64, and the step index less 64 in units of 32.
+    pub fn moves(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        self.analysis.forward(input)
+    }
+
+    /// What synthesis says, not within its bounds yet: a forward pass alone. The input is `(1, 289, h, w)`, of intra pictures
+    /// `(1, 193, h, w)`: whole numbers, see [`Stage::correct`].
+    pub fn correction(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        self.synthesis.forward(input)
     }
 
     /// The synthesis transform in units of 1/4096: for each latent its `CELL` samples.
@@ -269,21 +232,13 @@ impl Stage {
     pub fn prepare(&mut self, kind: Kind) -> Result<(), TchError> {
         let _guard = tch::no_grad_guard();
         self.synthesis.prepare(kind)?;
-        let blocks = self.analysis.blocks.iter_mut().flatten();
-        for convolution in blocks.chain([&mut self.analysis.first, &mut self.analysis.last]) {
-            convolution.weight = channels_last(&convolution.weight.f_to_kind(kind)?)?;
-            convolution.bias = convolution.bias.f_to_kind(kind)?;
-        }
-        Ok(())
+        self.analysis.prepare(kind)
     }
 
     /// Moves the weights.
     pub fn place(&mut self, device: Device) -> Result<(), TchError> {
-        let analysis = self.analysis.blocks.iter_mut().flatten();
-        let analysis = analysis.chain([&mut self.analysis.first, &mut self.analysis.last]);
         let own = [&mut self.forward, &mut self.inverse, &mut self.gains].into_iter();
-        for tensor in own.chain(self.synthesis.tensors_mut()).chain(analysis.flat_map(|c| [&mut c.weight, &mut c.bias]))
-        {
+        for tensor in own.chain(self.synthesis.tensors_mut()).chain(self.analysis.tensors_mut()) {
             *tensor = tensor.f_to_device(device)?;
         }
         Ok(())

@@ -25,7 +25,7 @@ pub struct Around<'a> {
 }
 
 impl<'a> Around<'a> {
-    /// Of one `cell` of a `block`; `soft` are the latents of the picture, as [`super::tensors::to_levels`] gives them, in
+    /// Of one `cell` of a `block`; `soft` are the latents of the picture, as [`super::cells::analyse`] gives them, in
     /// units of steps.
     pub fn new(soft: &'a [f32], columns: usize, block: usize, cell: usize) -> Self {
         let (wide, high) = (columns * 2, soft.len() / CELL / 2 / columns);

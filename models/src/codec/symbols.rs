@@ -81,6 +81,18 @@ impl Symbols {
         Symbols { kind, colour, step, columns, blocks, levels }
     }
 
+    /// Blocks without latents that move as their neighbours predict need not say more. What is skipped has no step of its own.
+    pub fn skip_empty(&mut self) {
+        for index in 0..self.blocks.len() {
+            let block = self.blocks[index];
+            let empty = || self.levels[index * CELLS * CELL..][..CELLS * CELL].iter().all(|level| *level == 0);
+            let foretold = || block.vectors[0] == predict_vector(&self.blocks, self.columns, index);
+            if block.mode == Mode::Skip || block.mode == Mode::Inter && empty() && foretold() {
+                self.blocks[index] = Block { mode: Mode::Skip, step: 0, ..block };
+            }
+        }
+    }
+
     pub fn rows(&self) -> usize {
         self.blocks.len() / self.columns
     }

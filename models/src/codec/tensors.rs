@@ -1,10 +1,9 @@
-//! Pictures and latents as the tensors that the networks take.
+//! Pictures as the tensors that networks learn from; what codes pictures goes by way of [`super::cells`].
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::network;
 use super::picture::{Picture, Plane};
-use super::symbols::CELL;
 
 type Result<T> = std::result::Result<T, TchError>;
 
@@ -37,30 +36,6 @@ pub fn to_pictures(cells: &Tensor) -> Result<Vec<Picture>> {
     Ok((0..cells.size()[0] as usize).map(picture).collect())
 }
 
-/// Rows of four cells a block, as in `Symbols::levels`, as a map `(1, 96, h, w)` of fp32. `values` has a whole number of rows.
-pub fn of_levels(levels: &[i16], columns: usize) -> Result<Tensor> {
-    let [c, w] = [CELL as i64, columns as i64];
-    let rows = (levels.len() / (columns * 4 * CELL)) as i64;
-    let bytes: &[u8] = bytemuck::cast_slice(levels);
-    let cells = Tensor::f_from_data_size(bytes, &[rows, w, 2, 2, c], Kind::Int16)?.f_to_kind(Kind::Float)?;
-    cells.f_permute([4, 0, 2, 1, 3])?.f_contiguous()?.f_view([1, c, rows * 2, w * 2])
-}
-
-/// The inverse of [`of_levels`], of any numbers.
-pub fn to_levels(map: &Tensor) -> Result<Vec<f32>> {
-    let size = map.size();
-    let [c, h, w] = [size[1], size[2], size[3]];
-    let blocks = map.f_view([c, h / 2, 2, w / 2, 2])?.f_permute([1, 3, 2, 4, 0])?.f_contiguous()?;
-    Vec::<f32>::try_from(blocks.f_to_device(Device::Cpu)?.f_view([-1])?)
-}
-
-/// Planes of whole numbers of cells `(1, 96, h, w)`.
-pub fn to_planes(cells: &Tensor) -> Result<[Vec<i16>; 3]> {
-    let planes = network::planes(&cells.f_to_device(Device::Cpu)?)?;
-    let plane = |p: &Tensor| Vec::<i16>::try_from(p.f_to_kind(Kind::Int16)?.f_contiguous()?.f_view([-1])?);
-    Ok([plane(&planes[0])?, plane(&planes[1])?, plane(&planes[2])?])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,18 +51,5 @@ mod tests {
         let tensor = of_pictures(&[&pictures[0], &pictures[1]]).unwrap();
         assert_eq!(tensor.size(), [2, 96, 6, 4]);
         assert_eq!(to_pictures(&tensor).unwrap(), pictures);
-    }
-
-    #[test]
-    fn latents_keep_their_places() {
-        let (columns, rows) = (3, 2);
-        let levels: Vec<i16> = (0..columns * rows * 4 * CELL).map(|i| i as i16).collect();
-        let map = of_levels(&levels, columns).unwrap();
-        assert_eq!(map.size(), [1, 96, 4, 6]);
-        // Second row of blocks, third column, bottom left cell.
-        let block = columns + 2;
-        assert_eq!(map.double_value(&[0, 7, 3, 4]), f64::from(levels[(block * 4 + 2) * CELL + 7]));
-        let back: Vec<i16> = to_levels(&map).unwrap().into_iter().map(|v| v as i16).collect();
-        assert_eq!(back, levels);
     }
 }

@@ -1,7 +1,9 @@
 //! The linear part of reconstruction, in integers: `docs/bitstream.md`, section Reconstruction.
 
+use multiversion::multiversion;
+
 use super::picture::Picture;
-use super::symbols::{CELL, CELLS, CHROMA, Symbols};
+use super::symbols::{CELL, CELLS, Symbols};
 
 /// A stage's numbers as whole ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,23 +29,16 @@ impl Tables {
     pub fn steps(&self, index: u8) -> &[i32; CELL] {
         &self.steps[usize::from(index.min(127))]
     }
-
-    fn cell(&self, levels: &[i16], steps: &[i32; CELL], samples: &mut [i32; CELL]) {
-        samples.fill(1 << 11);
-        for (k, &level) in levels.iter().enumerate().filter(|(_, level)| **level != 0) {
-            let value = (i32::from(level) * steps[k]).clamp(-32768, 32767);
-            for (sum, &weight) in samples.iter_mut().zip(&self.inverse[k]) {
-                *sum = sum.wrapping_add(i32::from(weight).wrapping_mul(value));
-            }
-        }
-        samples.iter_mut().for_each(|s| *s >>= 12);
-    }
 }
 
-/// Planes of the canvas, in sixteenths of a level.
+/// Samples of a cell in sixteenths of a level.
+pub type Cell = [i16; CELL];
+
+/// The canvas in sixteenths of a level, cell by cell, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sixteenths {
-    pub planes: [Vec<i16>; 3],
+    pub cells: Vec<Cell>,
+    /// Cells across.
     width: usize,
 }
 
@@ -55,59 +50,66 @@ pub fn block_step(step: u8, change: i8) -> u8 {
 impl Sixteenths {
     /// Zero, for a canvas of so many blocks.
     pub fn new(columns: usize, rows: usize) -> Self {
-        let luma = columns * rows * 256;
-        Sixteenths { planes: [vec![0; luma], vec![0; luma / 4], vec![0; luma / 4]], width: columns * 16 }
+        Sixteenths { cells: vec![[0; CELL]; columns * rows * CELLS], width: columns * 2 }
     }
 
     /// Puts the residual of a slice, whose first row of blocks is `first_row`, in place.
     pub fn put(&mut self, tables: &Tables, symbols: &Symbols, first_row: usize) {
-        let mut samples = [0; CELL];
         for (index, block) in symbols.blocks.iter().enumerate() {
             let (row, column) = (first_row + index / symbols.columns, index % symbols.columns);
             let steps = tables.steps(block_step(symbols.step, block.step));
             for cell in 0..CELLS {
                 let levels = symbols.cell(index, cell);
-                let (x, y) = (column * 2 + cell % 2, row * 2 + cell / 2);
-                let coded = levels.iter().any(|l| *l != 0);
-                if coded {
-                    tables.cell(levels, steps, &mut samples);
+                let target = &mut self.cells[(row * 2 + cell / 2) * self.width + column * 2 + cell % 2];
+                if levels.iter().any(|l| *l != 0) {
+                    synthesise(&tables.inverse, levels, steps, target);
                 } else {
-                    samples.fill(0);
-                }
-                for (plane, first, size) in [(0, 0, 8), (1, CHROMA[0], 4), (2, CHROMA[1], 4)] {
-                    let width = self.width * size / 8;
-                    for line in 0..size {
-                        let target = &mut self.planes[plane][(y * size + line) * width + x * size..][..size];
-                        let source = &samples[first + line * size..][..size];
-                        target.iter_mut().zip(source).for_each(|(t, s)| *t = (*s).clamp(-32768, 32767) as i16);
-                    }
+                    target.fill(0);
                 }
             }
         }
     }
 
     /// Prediction plus residual, plus what `correction` says where given, rounded.
-    pub fn add_to(&self, prediction: &Picture, correction: Option<&[Vec<i16>; 3]>, out: &mut Picture) {
-        for index in 0..3 {
-            let target = &mut out.planes[index].data;
-            let both = prediction.planes[index].data.iter().zip(&self.planes[index]);
-            let sum = |p: u8, r: i32| ((i32::from(p) * 16 + r + 8) >> 4).clamp(0, 255) as u8;
-            match correction {
-                None => target.iter_mut().zip(both).for_each(|(t, (p, r))| *t = sum(*p, i32::from(*r))),
-                Some(planes) => {
-                    for ((t, (p, r)), c) in target.iter_mut().zip(both).zip(&planes[index]) {
-                        *t = sum(*p, i32::from(*r) + i32::from(*c));
-                    }
-                }
-            }
+    pub fn add_to(&self, prediction: &Picture, correction: Option<&[Cell]>, out: &mut Picture) {
+        for (index, residual) in self.cells.iter().enumerate() {
+            let place = (index % self.width, index / self.width);
+            add(residual, correction.map(|cells| &cells[index]), prediction, place, out);
         }
     }
+}
+
+/// The samples of a cell.
+// Compiled for several sets of instructions, as the functions below; they give the same, being in whole numbers.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn synthesise(inverse: &[[i16; CELL]], levels: &[i16], steps: &[i32; CELL], samples: &mut Cell) {
+    let mut sums = [1 << 11; CELL];
+    for (k, &level) in levels.iter().enumerate().filter(|(_, level)| **level != 0) {
+        let value = (i32::from(level) * steps[k]).clamp(-32768, 32767);
+        for (sum, &weight) in sums.iter_mut().zip(&inverse[k]) {
+            *sum = i32::wrapping_add(*sum, i32::from(weight).wrapping_mul(value));
+        }
+    }
+    samples.iter_mut().zip(sums).for_each(|(sample, sum)| *sample = (sum >> 12).clamp(-32768, 32767) as i16);
+}
+
+/// One cell of a picture, `x` and `y` cells into it.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn add(residual: &Cell, correction: Option<&Cell>, prediction: &Picture, (x, y): (usize, usize), out: &mut Picture) {
+    let mut samples = prediction.cell(x, y);
+    let zero = [0; CELL];
+    let correction = correction.unwrap_or(&zero);
+    for ((sample, residual), correction) in samples.iter_mut().zip(residual).zip(correction) {
+        let change = i32::from(*residual) + i32::from(*correction);
+        *sample = ((i32::from(*sample) * 16 + change + 8) >> 4).clamp(0, 255) as u8;
+    }
+    out.set_cell(x, y, &samples);
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::basis;
-    use super::super::symbols::{Kind, Mode};
+    use super::super::symbols::{CHROMA, Kind, Mode};
     use super::*;
 
     fn tables() -> Tables {
@@ -142,7 +144,7 @@ mod tests {
         let tables = Tables::new(&[i16::MAX; CELL * CELL], &vec![i32::from(i16::MAX); 128 * CELL]).unwrap();
         let mut residual = Sixteenths::new(1, 1);
         residual.put(&tables, &symbols, 0);
-        residual.add_to(&Picture::grey(1, 1), Some(&residual.planes.clone()), &mut Picture::grey(1, 1));
+        residual.add_to(&Picture::grey(1, 1), Some(&residual.cells.clone()), &mut Picture::grey(1, 1));
         assert!(Tables::new(&[0; 5], &[]).unwrap_err().contains("expected 96 and 128"));
     }
 }

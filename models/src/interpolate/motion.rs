@@ -9,9 +9,9 @@
 //! where pictures say little.
 
 use super::still::Still;
-use crate::codec::motion::Padded;
 use crate::codec::motion::interpolate::Area;
 use crate::codec::motion::measure::sad;
+use crate::codec::motion::{Padded, threads};
 use crate::codec::symbols::Vector;
 
 /// Side of the blocks that have a vector each. They are matched by windows of twice that.
@@ -30,7 +30,6 @@ const MOTION: i32 = 64;
 /// How often all blocks of a level are visited.
 const PASSES: usize = 2;
 const STEPS: usize = 6;
-const THREADS_MAX: usize = 8;
 /// Blocks that differ by less are not matched between samples: a mean difference of half a level.
 const MATCHED: u32 = 128;
 /// Blocks that differ by less where they are do not move, whatever matches better: a mean difference of one level.
@@ -97,11 +96,6 @@ pub fn estimate(before: &Still, after: &Still, time: f32) -> Field {
     });
     let (vectors, errors) = refined.into_iter().unzip();
     Field { columns, rows, vectors, errors }
-}
-
-/// How many threads refine.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
 }
 
 /// A vector in whole samples of a level.

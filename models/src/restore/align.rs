@@ -59,7 +59,7 @@ impl Aligner {
         let middle = if rows >= ROWS_APART { rows / 2 } else { rows };
         let slice = |first: usize, last: usize| {
             let former = former.map(|blocks| &blocks[first * columns..last * columns]);
-            let mut blocks = motion::search(&target, &searched, first..last, former, &settings).blocks;
+            let mut blocks = motion::search(&target, &searched, first..last, former, &settings);
             let mut moved = Picture::grey(columns, last - first);
             motion::compensate(&searched, &blocks, columns, first, &mut moved);
             settle(&mut blocks, &target, &smooth, &moved, (first, frame.height), left(level, times));
@@ -96,7 +96,13 @@ impl Aligner {
 /// noise, too, has a best match somewhere, and only its neighbours tell a block that it is none.
 fn settings(level: f64, times: usize) -> Settings {
     let left = left(level, times);
-    Settings { lambda: (2.5 * left) as f32 + 1.0, dead: (4.2 * left) as f32 + 2.0, range: RANGE, effort: Effort::Fast }
+    Settings {
+        lambda: (2.5 * left) as f32 + 1.0,
+        dead: (4.2 * left) as f32 + 2.0,
+        range: RANGE,
+        effort: Effort::Fast,
+        threads: 1,
+    }
 }
 
 /// What is left of noise of `level` after smoothing so often, in levels of 8 bits.

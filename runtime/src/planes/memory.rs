@@ -22,25 +22,50 @@ pub fn channels_last(x: &Tensor) -> std::result::Result<Tensor, TchError> {
     x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
-/// The numbers of a contiguous tensor of fp32 on the CPU, in the order of its dimensions.
+/// The numbers of a contiguous tensor on the CPU, in the order of its dimensions.
 ///
 /// # Errors
-/// When it is another.
-pub fn numbers_mut(tensor: &mut Tensor) -> Result<&mut [f32]> {
-    let fits =
-        tensor.defined() && tensor.device() == Device::Cpu && tensor.f_kind()? == Kind::Float && tensor.is_contiguous();
-    if !fits {
-        let expected = "a contiguous tensor of fp32 on the CPU".to_string();
-        return Err(Error::Tensor { expected, got: format!("{tensor:?}").chars().take(80).collect() });
-    }
+/// When it is another, or of another kind than `T`.
+pub fn numbers_mut<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
+    check::<T>(tensor)?;
     // SAFETY: dense, of this type and in this process's memory, all checked above; the borrow is exclusive. Other tensors
     // may share the memory, as everywhere in tch: whoever has one of those in another thread must not write there.
-    Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+    Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<T>(), tensor.numel()) })
+}
+
+/// The same, to be read.
+///
+/// # Errors
+/// As those of [`numbers_mut`].
+pub fn numbers<T: Element>(tensor: &Tensor) -> Result<&[T]> {
+    check::<T>(tensor)?;
+    // SAFETY: as in `numbers_mut`.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<T>(), tensor.numel()) })
+}
+
+fn check<T: Element>(tensor: &Tensor) -> Result<()> {
+    let fits =
+        tensor.defined() && tensor.device() == Device::Cpu && tensor.f_kind()? == T::KIND && tensor.is_contiguous();
+    if fits {
+        return Ok(());
+    }
+    let expected = format!("a contiguous tensor of {:?} on the CPU", T::KIND);
+    Err(Error::Tensor { expected, got: format!("{tensor:?}").chars().take(80).collect() })
+}
+
+mod sealed {
+    /// No other type is laid out as a tensor's numbers are.
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::bf16 {}
+    impl Sealed for half::f16 {}
+    impl Sealed for u8 {}
 }
 
 /// A number that a tensor can hold.
-pub(super) trait Element: Copy + Default + PartialEq {
+pub trait Element: sealed::Sealed + Copy + Default + PartialEq {
     const KIND: Kind;
+    /// The nearest, of numbers that are not NaN.
     fn from_f32(v: f32) -> Self;
     fn to_f32(self) -> f32;
 

@@ -39,7 +39,7 @@ mod tests;
 
 pub use format::{FrameInfo, Matrix, PixelFormat, Range};
 pub use geometry::{Fit, Geometry, Rect};
-pub use memory::{Layout, channels_last, numbers_mut};
+pub use memory::{Element, Layout, channels_last, numbers, numbers_mut};
 pub use preprocess::{Colour, InputSpec, Preprocessor, to_tensor, write_tensor};
 pub use view::{Planes, PlanesMut};
 

@@ -76,22 +76,22 @@ pub fn run(args: Args) -> Result<()> {
 
 /// The networks of an inter picture, on nothing, with all cores and nothing around them.
 fn bare(model: &Model, (columns, rows): (i64, i64), count: usize, encoding: bool) -> Result<Sample> {
-    let (network, kind) = (model.network(), model.kind());
+    let (network, kind, device) = (model.network(), model.kind(), model.device);
     let once = move |times: usize| -> Result<(), tch::TchError> {
         let _guard = tch::no_grad_guard();
-        let map =
-            |channels: i64| Tensor::f_zeros([1, channels, rows * 2, columns * 2], (Kind::Float, tch::Device::Cpu));
-        let (samples, index) = (map(96)?, map(1)?.f_add_scalar(70.0)?);
+        let stage = &network.inter;
+        let zeros = |size: &[i64], kind| Tensor::f_zeros(size, (kind, device.torch()));
+        let map = |parts: i64| zeros(&[1, rows * 2, columns * 2, parts * 96 + 1], kind)?.f_permute([0, 3, 1, 2]);
+        let (residual, samples, decoded) = (zeros(&[rows * columns * 4, 96], Kind::Float)?, map(2)?, map(3)?);
         for _ in 0..times {
-            let steps = network.inter.steps(&index)?;
             if encoding {
-                let _ = network.inter.analyse(&samples, &samples, &index, &steps, kind)?;
+                let _ = (stage.transform(&residual)?, stage.moves(&samples)?);
             }
-            let _ = network.inter.correct(&samples, &samples, &samples, &index, kind)?;
+            let _ = stage.correction(&decoded)?;
         }
         Ok(())
     };
-    let timed = gst_torch_runtime::run_on(model.device, move || -> Result<Sample> {
+    let timed = gst_torch_runtime::run_on(device, move || -> Result<Sample> {
         once(3)?;
         let clock = Clock::start()?;
         once(count)?;

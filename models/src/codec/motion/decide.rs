@@ -9,26 +9,19 @@ use super::measure::{sad, spectrum, ssd};
 use super::reference::Reference;
 use super::refine::Fine;
 use super::settings::{Settings, Weights, vector_bits};
+use super::wave;
 use crate::codec::picture::Picture;
 use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_vector};
 
 /// How far a block is from its prediction, luma and chroma together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cost {
+struct Cost {
     /// Sum of absolute Hadamard coefficients, at twice the scale of an orthonormal transform.
-    pub satd: u32,
+    satd: u32,
     /// Of that, what lies above the dead zone: about nothing is coded where this is about nothing.
-    pub excess: u32,
+    excess: u32,
     /// Sum of squared differences.
-    pub ssd: u32,
-}
-
-/// The motion of a slice, and for each block the cost of what was chosen, and of skipping it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Field {
-    pub blocks: Vec<Block>,
-    pub chosen: Vec<Cost>,
-    pub skipped: Vec<Cost>,
+    ssd: u32,
 }
 
 /// Modes cost about these bits.
@@ -46,36 +39,18 @@ pub fn search(
     rows: Range<usize>,
     previous: Option<&[Block]>,
     settings: &Settings,
-) -> Field {
+) -> Vec<Block> {
     let (columns, all) = current.blocks();
     assert_eq!(reference.blocks(), (columns, all), "the reference has the size of the picture");
     assert!(rows.end <= all, "rows {rows:?} of {all}");
     let len = columns * rows.len();
     let weights = Weights::new(settings);
     let previous = previous.filter(|blocks| blocks.len() == len);
-    let mut field = Field {
-        blocks: vec![Block::default(); len],
-        chosen: Vec::with_capacity(len),
-        skipped: Vec::with_capacity(len),
-    };
-    for index in 0..len {
+    wave::decide(settings.threads, columns, rows.len(), |index, blocks| {
         let (row, column) = (rows.start + index / columns, index % columns);
-        let search = Search {
-            current,
-            reference,
-            weights: &weights,
-            place: ((column * 16) as i32, (row * 16) as i32),
-            columns,
-            index,
-            blocks: &field.blocks,
-            previous,
-        };
-        let (block, chosen, skipped) = search.decide();
-        field.blocks[index] = block;
-        field.chosen.push(chosen);
-        field.skipped.push(skipped);
-    }
-    field
+        let place = ((column * 16) as i32, (row * 16) as i32);
+        Search { current, reference, weights: &weights, place, columns, index, blocks, previous }.decide()
+    })
 }
 
 /// One block, and what is around it.
@@ -87,20 +62,20 @@ struct Search<'a> {
     place: (i32, i32),
     columns: usize,
     index: usize,
-    /// Decided up to `index`.
+    /// Those decided before, as far as they are near.
     blocks: &'a [Block],
     previous: Option<&'a [Block]>,
 }
 
 impl Search<'_> {
-    fn decide(&self) -> (Block, Cost, Cost) {
+    fn decide(&self) -> Block {
         let expected = predict_vector(self.blocks, self.columns, self.index);
         let skip = whole(Mode::Skip, expected);
         let skipped = self.measure(&skip);
         let tolerance = self.weights.bits(3);
         let negligible = skipped.excess <= tolerance;
         if negligible && skipped.ssd <= self.weights.quiet {
-            return (skip, skipped, skipped);
+            return skip;
         }
 
         let target = self.target::<16>(0, expected);
@@ -139,14 +114,13 @@ impl Search<'_> {
         };
         if skip_wins {
             let mode = if negligible { Mode::Skip } else { Mode::Inter };
-            (best, cost, total) = (whole(mode, expected), skipped, skipped.satd + self.weights.bits(INTER_BITS));
+            (best, total) = (whole(mode, expected), skipped.satd + self.weights.bits(INTER_BITS));
         }
 
         if total > self.weights.bits(FLAT_BITS + 6) && self.grey() < total {
             best = Block::default();
-            cost = self.measure(&best);
         }
-        (best, cost, skipped)
+        best
     }
 
     /// A quarter of the block, or all of it (`quarter` 0).
@@ -277,7 +251,15 @@ mod tests {
     }
 
     fn settings(effort: Effort) -> Settings {
-        Settings { effort, ..Settings::for_step(4.0) }
+        Settings { effort, threads: 2, ..Settings::for_step(4.0) }
+    }
+
+    /// What one of a picture's blocks costs.
+    fn cost(current: &Picture, reference: &Reference, blocks: &[Block], index: usize) -> Cost {
+        let (columns, weights) = (current.blocks().0, Weights::new(&settings(Effort::Fast)));
+        let place = ((index % columns * 16) as i32, (index / columns * 16) as i32);
+        let search = Search { current, reference, weights: &weights, place, columns, index, blocks, previous: None };
+        search.measure(&blocks[index])
     }
 
     #[test]
@@ -286,10 +268,10 @@ mod tests {
         for effort in [Effort::Fast, Effort::Thorough] {
             for (x, y) in [(0, 0), (12, -8), (2, 0), (-6, 10), (1, 3), (-5, -7), (29, 2)] {
                 let moved = Vector { x, y };
-                let field = search(&waves(6, 5, moved), &reference, 0..5, None, &settings(effort));
+                let blocks = search(&waves(6, 5, moved), &reference, 0..5, None, &settings(effort));
                 for row in 1..4 {
                     for column in 2..4 {
-                        let block = &field.blocks[row * 6 + column];
+                        let block = &blocks[row * 6 + column];
                         assert_eq!(block.vectors, [moved; CELLS], "{moved:?} in {row}, {column}: {block:?}");
                     }
                 }
@@ -300,10 +282,9 @@ mod tests {
     #[test]
     fn what_stands_still_is_skipped() {
         let picture = waves(4, 3, Vector { x: 3, y: 5 });
-        let field = search(&picture, &Reference::new(&picture), 0..3, None, &settings(Effort::Fast));
-        assert!(field.blocks.iter().all(|block| *block == whole(Mode::Skip, Vector::default())));
-        assert!(field.chosen.iter().all(|cost| *cost == Cost::default()));
-        assert_eq!(field.chosen, field.skipped);
+        let blocks = search(&picture, &Reference::new(&picture), 0..3, None, &settings(Effort::Fast));
+        assert!(blocks.iter().all(|block| *block == whole(Mode::Skip, Vector::default())));
+        assert_eq!(cost(&picture, &Reference::new(&picture), &blocks, 7), Cost::default());
     }
 
     #[test]
@@ -317,12 +298,12 @@ mod tests {
                     .copy_from_slice(&moved.planes[plane].row(y)[4 * half..5 * half]);
             }
         }
-        let field = search(&current, &Reference::new(&still), 0..5, None, &Settings::for_step(0.5));
-        for (index, block) in field.blocks.iter().enumerate() {
+        let blocks = search(&current, &Reference::new(&still), 0..5, None, &Settings::for_step(0.5));
+        for (index, block) in blocks.iter().enumerate() {
             assert_eq!(block.mode == Mode::Split, index == 12, "{index}: {block:?}");
         }
         let rest = Vector::default();
-        assert_eq!(field.blocks[12].vectors, [Vector { x: 8, y: -4 }, rest, rest, rest]);
+        assert_eq!(blocks[12].vectors, [Vector { x: 8, y: -4 }, rest, rest, rest]);
     }
 
     #[test]
@@ -333,8 +314,8 @@ mod tests {
             plane.data.iter_mut().for_each(|sample| *sample = 255 - *sample / 2);
         }
         current.planes[0].data.iter_mut().enumerate().for_each(|(at, sample)| *sample = 120 + (at % 7) as u8);
-        let field = search(&current, &Reference::new(&before), 0..4, None, &settings(Effort::Fast));
-        assert!(field.blocks.iter().all(|block| *block == Block::default()), "{:?}", field.blocks);
+        let blocks = search(&current, &Reference::new(&before), 0..4, None, &settings(Effort::Fast));
+        assert!(blocks.iter().all(|block| *block == Block::default()), "{blocks:?}");
     }
 
     #[test]
@@ -342,9 +323,11 @@ mod tests {
         let before = waves(2, 2, Vector::default());
         let mut current = before.clone();
         current.planes[2].data.iter_mut().for_each(|sample| *sample = sample.saturating_add(40));
-        let field = search(&current, &Reference::new(&before), 0..2, None, &settings(Effort::Fast));
-        assert!(field.blocks.iter().all(|block| block.mode != Mode::Skip));
-        assert!(field.skipped.iter().all(|cost| cost.excess > 0 && cost.ssd > 64 * 30 * 30));
+        let reference = Reference::new(&before);
+        let blocks = search(&current, &reference, 0..2, None, &settings(Effort::Fast));
+        assert!(blocks.iter().all(|block| block.mode != Mode::Skip));
+        let skipped = cost(&current, &reference, &[whole(Mode::Skip, Vector::default()); 4], 3);
+        assert!(skipped.excess > 0 && skipped.ssd > 64 * 30 * 30);
     }
 
     #[test]
@@ -353,17 +336,16 @@ mod tests {
         current.planes[0].data.iter_mut().enumerate().for_each(|(at, sample)| *sample ^= (at * at % 11) as u8);
         let reference = Reference::new(&before);
         let settings = settings(Effort::Fast);
-        let whole_picture = search(&current, &reference, 0..6, None, &settings);
-        assert_eq!(search(&current, &reference, 0..2, None, &settings).blocks, whole_picture.blocks[..10]);
+        let all = search(&current, &reference, 0..6, None, &settings);
+        assert_eq!(search(&current, &reference, 0..2, None, &settings), all[..10]);
 
-        let field = search(&current, &reference, 2..5, Some(&whole_picture.blocks[10..25]), &settings);
-        assert_eq!(field, search(&current, &reference, 2..5, Some(&whole_picture.blocks[10..25]), &settings));
+        let blocks = search(&current, &reference, 2..5, Some(&all[10..25]), &settings);
+        assert_eq!(blocks, search(&current, &reference, 2..5, Some(&all[10..25]), &settings));
         let mut out = Picture::grey(5, 3);
-        compensate(&reference, &field.blocks, 5, 2, &mut out);
-        for (index, block) in field.blocks.iter().enumerate() {
+        compensate(&reference, &blocks, 5, 2, &mut out);
+        for (index, block) in blocks.iter().enumerate() {
             if block.mode == Mode::Skip {
-                assert_eq!(block.vectors, [predict_vector(&field.blocks, 5, index); CELLS]);
-                assert_eq!(field.chosen[index], field.skipped[index]);
+                assert_eq!(block.vectors, [predict_vector(&blocks, 5, index); CELLS]);
             }
             let mut squares = 0;
             for (plane, size) in [(0, 16), (1, 8), (2, 8)] {
@@ -372,7 +354,8 @@ mod tests {
                     squares += u32::from(sample.abs_diff(out.planes[plane].row(y)[x])).pow(2);
                 }
             }
-            assert_eq!(field.chosen[index].ssd, squares);
+            let placed: Vec<Block> = [&all[..10], &blocks].concat();
+            assert_eq!(cost(&current, &reference, &placed, 10 + index).ssd, squares);
         }
     }
 
@@ -385,10 +368,8 @@ mod tests {
                 let wild =
                     [Block { mode: Mode::Inter, vectors: [Vector { x: i16::MIN, y: i16::MAX }; CELLS], step: 0 }];
                 let settings = Settings { range, effort: Effort::Thorough, ..Settings::for_step(step) };
-                let field = search(&current, &reference, 0..1, Some(&wild), &settings);
-                assert_eq!((field.blocks.len(), field.chosen.len(), field.skipped.len()), (1, 1, 1));
-                let none = search(&current, &reference, 1..1, None, &settings);
-                assert_eq!(none, Field::default());
+                assert_eq!(search(&current, &reference, 0..1, Some(&wild), &settings).len(), 1);
+                assert_eq!(search(&current, &reference, 1..1, None, &settings), []);
             }
         }
     }

@@ -13,9 +13,18 @@ pub mod measure;
 mod reference;
 mod refine;
 mod settings;
+mod wave;
 
 pub use compensate::compensate;
-pub use decide::{Cost, Field, search};
+pub use decide::search;
 pub(crate) use reference::Padded;
 pub use reference::Reference;
 pub use settings::{Effort, Settings};
+
+/// More threads would wait for each other.
+const THREADS_MAX: usize = 8;
+
+/// How many threads share the blocks of a picture.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
+}

@@ -1,7 +1,11 @@
 //! The search by halves and quarters of a sample, with SATD on exactly interpolated samples.
 
+use multiversion::multiversion;
+
 use super::integer::Target;
+use super::interpolate::Area;
 use super::measure::spectrum;
+use super::reference::Reference;
 use crate::codec::symbols::{VECTOR_MAX, Vector};
 
 /// A vector and its cost in SATD and bits.
@@ -11,15 +15,22 @@ pub(super) struct Fine {
     pub cost: u32,
 }
 
+/// The SATD between a block and what is a vector away from its place.
+// Compiled for several sets of instructions, which all give the same.
+#[multiversion(targets("x86_64+avx2"))]
+fn satd<const N: usize>(luma: Area, reference: &Reference, place: (i32, i32), vector: Vector) -> u32 {
+    let mut room = [0; 256];
+    let moved = reference.luma_moved::<N>(place, vector, &mut room);
+    spectrum::<N>(luma, moved, u16::MAX).satd
+}
+
 impl<const N: usize> Target<'_, N> {
     /// What a vector costs. Those out of range cost the most.
     pub fn fine(&self, vector: Vector) -> Fine {
         if vector.x.abs() > VECTOR_MAX || vector.y.abs() > VECTOR_MAX {
             return Fine { vector, cost: u32::MAX };
         }
-        let mut room = [0; 256];
-        let moved = self.reference.luma_moved::<N>(self.place, vector, &mut room);
-        let satd = spectrum::<N>(self.luma, moved, u16::MAX).satd;
+        let satd = satd::<N>(self.luma, self.reference, self.place, vector);
         Fine { vector, cost: satd + self.weights.bits(super::settings::vector_bits(vector, self.expected)) }
     }
 

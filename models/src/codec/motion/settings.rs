@@ -20,13 +20,15 @@ pub struct Settings {
     /// How far to look, in luma samples, 0 to 511.
     pub range: u16,
     pub effort: Effort,
+    /// How many threads search at once. They find the same.
+    pub threads: usize,
 }
 
 impl Settings {
     /// For a quantiser of a step in units of 8-bit samples: the Lagrangian is about 0.13 step² for squares, and its root
     /// for absolute differences. A little more of both was found to cost less, by trying.
     pub fn for_step(step: f32) -> Self {
-        Settings { lambda: 0.16f32.sqrt() * step, dead: 0.66 * step, range: 64, effort: Effort::default() }
+        Settings { lambda: 0.16f32.sqrt() * step, dead: 0.66 * step, range: 64, effort: Effort::default(), threads: 1 }
     }
 }
 

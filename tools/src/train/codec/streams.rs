@@ -165,12 +165,12 @@ fn batch(streams: &mut [Stream], indices: &[i64]) -> Result<Batch> {
         let (columns, rows) = picture.blocks();
         let reference = Reference::new(&stream.decoded);
         let settings = Settings::for_step(step_size(index as f64) as f32);
-        let field = motion::search(&picture, &reference, 0..rows, stream.blocks.as_deref(), &settings);
+        let blocks = motion::search(&picture, &reference, 0..rows, stream.blocks.as_deref(), &settings);
         let mut prediction = Picture::grey(columns, rows);
-        motion::compensate(&reference, &field.blocks, columns, 0, &mut prediction);
-        coded.extend(mask(&field.blocks, columns, |b| b.mode != Mode::Skip));
-        corrected.extend(mask(&field.blocks, columns, Block::is_corrected));
-        stream.blocks = Some(field.blocks);
+        motion::compensate(&reference, &blocks, columns, 0, &mut prediction);
+        coded.extend(mask(&blocks, columns, |b| b.mode != Mode::Skip));
+        corrected.extend(mask(&blocks, columns, Block::is_corrected));
+        stream.blocks = Some(blocks);
         pictures.push(picture);
         predictions.push(prediction);
     }
