@@ -1,7 +1,7 @@
 # GstTorch. Two commands do everything from a bare Debian 12, set-up included, and are quick when run again:
 #
 #   make demo [CLIP=FILE|/dev/video0]   detect, track and draw on a real clip: demo/out.mp4, out.jsonl, out.png
-#   make demo-codec [CLIP=FILE]         our codec beside x264 at three qualities: demo/codec.png, codec-curves.png
+#   make demo-codec [CLIP=FILE]         our codec beside x264 at four qualities: demo/codec.png, codec-curves.png
 #   make demo-restore [CLIP=FILE]       each task of torchrestore beside what it mends: demo/restore-TASK.mp4 and .png
 #   make demo-generate                  what torchsrc makes: demo/generate-samples.png, -walk, -scene and -keyframes.mp4
 #   make test                           formatting, clippy, all tests
@@ -65,7 +65,7 @@ demo: build
 demo-codec: build
 	@mkdir -p demo
 	@clip="$(CLIP)"; clip=$${clip:-$$($(SETUP)/clip.sh $(GST_TORCH_CACHE))} && \
-	  $(RELEASE)/gst-torch eval codec "$$clip" --size 640x360 --frames 60 --quality 75,50,25 \
+	  $(RELEASE)/gst-torch eval codec "$$clip" --size 640x360 --frames 60 --quality 75,50,25,10 \
 	    --anchor x264-ultrafast --picture demo/codec.png --plot demo/codec-curves.png
 	@echo "written    demo/codec.png, demo/codec-curves.png"
 
