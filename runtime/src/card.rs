@@ -119,6 +119,11 @@ impl Card {
 
     fn check(&self, path: &Path) -> Result<()> {
         let bad = |what: String| Err(Error::bad_file(path, what));
+        if let (Some(call), Some(network)) = (&self.call, &self.network) {
+            return bad(format!(
+                "call is {call:?} of the network {network:?}; only TorchScript is called in another way"
+            ));
+        }
         if let Some(call) = &self.call
             && (call.trim().is_empty() || call.contains(['\n', '\r']) || call.contains("model("))
         {

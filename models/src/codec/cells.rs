@@ -27,38 +27,27 @@ pub fn analyse(
     indices: &[u8],
     kind: Kind,
 ) -> Result<Vec<f32>> {
-    match kind {
-        Kind::BFloat16 => analyse_as::<bf16>(stage, tables, canvas, prediction, indices),
-        _ => analyse_as::<f32>(stage, tables, canvas, prediction, indices),
-    }
-}
-
-fn analyse_as<T: Element>(
-    stage: &Stage,
-    tables: &Tables,
-    canvas: &Picture,
-    prediction: &Picture,
-    indices: &[u8],
-) -> Result<Vec<f32>> {
     let (columns, rows) = canvas.blocks();
     let count = indices.len() * CELLS;
     let mut residual = Tensor::f_zeros([count as i64, CELL as i64], (Kind::Float, Device::Cpu))?;
     subtract(canvas, prediction, numbers_mut(&mut residual).map_err(torch)?);
-    let parts = if stage.inter() { 2 } else { 1 };
-    let input = map::<T>((columns, rows), parts * CELL + 1, |out| {
-        fill_analysis(canvas, stage.inter().then_some(prediction), indices, out);
-    })?;
+    let (predicted, parts) = if stage.inter() { (Some(prediction), 2) } else { (None, 1) };
+    let (size, channels) = ([rows, columns], parts * CELL + 1);
+    let input = match kind {
+        Kind::BFloat16 => map::<bf16>(size, channels, |out| fill_analysis(canvas, predicted, indices, out)),
+        _ => map::<f32>(size, channels, |out| fill_analysis(canvas, predicted, indices, out)),
+    }?;
     let linear = stage.transform(&residual.f_to_device(stage.device())?)?.f_to_device(Device::Cpu)?;
     let moves = pixels(&stage.moves(&input.f_to_device(stage.device())?)?)?;
     let mut soft = vec![0.0; count * CELL];
-    let (linear, moves) = (numbers::<f32>(&linear).map_err(torch)?, numbers::<T>(&moves).map_err(torch)?);
+    let (linear, moves) = (numbers::<f32>(&linear).map_err(torch)?, numbers::<f32>(&moves).map_err(torch)?);
     for (block, cells) in soft.chunks_exact_mut(CELLS * CELL).enumerate() {
         let steps = tables.steps(indices[block]);
         for (cell, soft) in cells.chunks_exact_mut(CELL).enumerate() {
             let from = raster(block, cell, columns) * CELL;
             let parts = linear[from..][..CELL].iter().zip(&moves[from..][..CELL]).zip(steps);
             for (soft, ((linear, moves), step)) in soft.iter_mut().zip(parts) {
-                *soft = linear * 16.0 / *step as f32 + moves.to_f32();
+                *soft = linear * 16.0 / *step as f32 + moves;
             }
         }
     }
@@ -75,33 +64,22 @@ pub fn correct(
     indices: &[u8],
     kind: Kind,
 ) -> Result<Vec<Cell>> {
-    match kind {
-        Kind::BFloat16 => correct_as::<bf16>(stage, linear, prediction, slices, indices),
-        _ => correct_as::<f32>(stage, linear, prediction, slices, indices),
-    }
-}
-
-fn correct_as<T: Element>(
-    stage: &Stage,
-    linear: &Picture,
-    prediction: &Picture,
-    slices: &[Symbols],
-    indices: &[u8],
-) -> Result<Vec<Cell>> {
     let (columns, rows) = linear.blocks();
     let levels: Vec<&[i16]> = slices.iter().flat_map(|slice| slice.levels.chunks_exact(CELLS * CELL)).collect();
-    let parts = if stage.inter() { 3 } else { 2 };
-    let input = map::<T>((columns, rows), parts * CELL + 1, |out| {
-        fill_synthesis(linear, stage.inter().then_some(prediction), &levels, indices, out);
-    })?;
+    let (predicted, parts) = if stage.inter() { (Some(prediction), 3) } else { (None, 2) };
+    let (size, channels) = ([rows, columns], parts * CELL + 1);
+    let input = match kind {
+        Kind::BFloat16 => map::<bf16>(size, channels, |out| fill_synthesis(linear, predicted, &levels, indices, out)),
+        _ => map::<f32>(size, channels, |out| fill_synthesis(linear, predicted, &levels, indices, out)),
+    }?;
     let corrections = pixels(&stage.correction(&input.f_to_device(stage.device())?)?)?;
-    let corrections = numbers::<T>(&corrections).map_err(torch)?;
+    let corrections = numbers::<f32>(&corrections).map_err(torch)?;
     let mut cells = vec![[0; CELL]; indices.len() * CELLS];
     let blocks = slices.iter().flat_map(|slice| &slice.blocks).enumerate();
     for (block, _) in blocks.filter(|(_, block)| Block::is_corrected(block)) {
         for at in (0..CELLS).map(|cell| raster(block, cell, columns)) {
             let values = corrections[at * CELL..][..CELL].iter();
-            let whole = values.map(|value| value.to_f32().clamp(-CORRECTION, CORRECTION) as i16);
+            let whole = values.map(|value| value.clamp(-CORRECTION, CORRECTION) as i16);
             cells[at].iter_mut().zip(whole).for_each(|(cell, value)| *cell = value);
         }
     }
@@ -114,16 +92,17 @@ fn raster(block: usize, cell: usize, columns: usize) -> usize {
     y * columns * 2 + x
 }
 
-/// A map of so many blocks, `(1, channels, h, w)` with cell after cell in memory, that `fill` fills.
-fn map<T: Element>((columns, rows): (usize, usize), channels: usize, fill: impl FnOnce(&mut [T])) -> Result<Tensor> {
-    let mut map = Tensor::f_zeros([1, rows as i64 * 2, columns as i64 * 2, channels as i64], (T::KIND, Device::Cpu))?;
+/// A map of so many blocks down and across, `(1, channels, h, w)` with cell after cell in memory, that `fill` fills.
+fn map<T: Element>(size: [usize; 2], channels: usize, fill: impl FnOnce(&mut [T])) -> Result<Tensor> {
+    let [height, width] = size.map(|blocks| blocks as i64 * 2);
+    let mut map = Tensor::f_zeros([1, height, width, channels as i64], (T::KIND, Device::Cpu))?;
     fill(numbers_mut(&mut map).map_err(torch)?);
     map.f_permute([0, 3, 1, 2])
 }
 
-/// Cell after cell, in the memory of the CPU.
+/// Cell after cell, fp32, in the memory of the CPU.
 fn pixels(map: &Tensor) -> Result<Tensor> {
-    map.f_permute([0, 2, 3, 1])?.f_to_device(Device::Cpu)?.f_contiguous()
+    map.f_permute([0, 2, 3, 1])?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()
 }
 
 fn torch(error: impl std::fmt::Display) -> TchError {

@@ -61,16 +61,11 @@ fn settle(mut sums: Tensor, [low, high]: [f64; 2], past: Option<&Tensor>) -> Res
 /// and nothing is done.
 fn settled(sums: &mut Tensor, bounds: [f32; 2], past: Option<&Tensor>) -> Option<()> {
     fn of<T: Element>(sums: &mut Tensor, bounds: [f32; 2], past: Option<&Tensor>) -> Option<()> {
-        let pixels = |x: &Tensor| x.f_permute([0, 2, 3, 1]).ok();
-        let past = past.map_or(Some(None), |past| pixels(past).map(Some))?;
-        let past = past.as_ref().map_or(Some(None), |past| planes::numbers::<T>(past).ok().map(Some))?;
-        let mut pixels = pixels(sums)?;
-        let sums = planes::numbers_mut::<T>(&mut pixels).ok()?;
-        match past {
-            Some(past) if past.len() == sums.len() => settle_on(sums, past, bounds),
-            Some(_) => return None,
-            None => settle_numbers(sums, bounds),
-        }
+        let pixels = |x: &Tensor| x.f_permute([0, 2, 3, 1]);
+        let past = past.map(pixels).transpose().ok()?;
+        let past = past.as_ref().map(planes::numbers::<T>).transpose().ok()?;
+        let mut sums = pixels(sums).ok()?;
+        settle_numbers(planes::numbers_mut::<T>(&mut sums).ok()?, past, bounds);
         Some(())
     }
     match sums.kind() {
@@ -82,17 +77,15 @@ fn settled(sums: &mut Tensor, bounds: [f32; 2], past: Option<&Tensor>) -> Option
 
 // Compiled for several sets of instructions, which all give the same bits: nothing is fused.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn settle_numbers<T: Element>(sums: &mut [T], [low, high]: [f32; 2]) {
-    for sum in sums {
-        *sum = T::from_f32(whole(sum.to_f32()).max(low).min(high));
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn settle_on<T: Element>(sums: &mut [T], past: &[T], [low, high]: [f32; 2]) {
-    for (sum, past) in sums.iter_mut().zip(past) {
-        let whole = whole(sum.to_f32()).max(low).min(high);
-        *sum = T::from_f32((whole + past.to_f32()).max(low).min(high));
+fn settle_numbers<T: Element>(sums: &mut [T], past: Option<&[T]>, [low, high]: [f32; 2]) {
+    let bounded = |sum: f32| sum.max(low).min(high);
+    match past {
+        None => sums.iter_mut().for_each(|sum| *sum = T::from_f32(bounded(whole(sum.to_f32())))),
+        Some(past) => {
+            for (sum, past) in sums.iter_mut().zip(past) {
+                *sum = T::from_f32(bounded(bounded(whole(sum.to_f32())) + past.to_f32()));
+            }
+        }
     }
 }
 

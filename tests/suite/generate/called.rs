@@ -52,7 +52,7 @@ fn a_decoder_that_is_a_method_of_a_whole_autoencoder() {
             flat(x[0].mean_dim([1i64].as_slice(), false, Kind::Float))
         })
     };
-    let path = save("vae", "call = 'model.decode(x)'\n[config]\nlatent = [6]\n");
+    let path = save("vae", "call = '(x, model.decode(x * torch.ones(x.size(0), 1)))[1]'\n[config]\nlatent = [6]\n");
     let latent = |level: f64| format!("latent=\"<{}>\"", [level; 6].map(|v| v.to_string()).join(","));
     assert_eq!(levels(&path, &[latent(0.2), latent(0.6)]), [51, 153]);
 
@@ -65,6 +65,8 @@ fn a_decoder_that_is_a_method_of_a_whole_autoencoder() {
     assert!(error.contains("nonsense.toml") && error.contains("model.decode("), "{error}");
     let error = refusal(&model(&save("unnamed", "call = 'model(x)'\n")));
     assert!(error.contains("unnamed.toml") && error.contains("model.forward(x)"), "{error}");
+    let error = refusal(&model(&save("ours", "call = 'model.decode(x)'\nnetwork = 'vae'\n")));
+    assert!(error.contains("ours.toml") && error.contains("only TorchScript"), "{error}");
     let error = refusal(&model(&save("lines", "call = \"x\\n    import os\"\n")));
     assert!(error.contains("lines.toml") && error.contains("one line"), "{error}");
 }

@@ -218,3 +218,18 @@ impl Drop for Run {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_video_is_an_error_and_not_waited_for() {
+        gst::init().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, "this is no video\n").unwrap();
+        let error = Frames::read(&path, 64, 64, 5).err().expect("there is no picture");
+        assert!(format!("{error:#}").contains("notes.txt"), "{error:#}");
+    }
+}
