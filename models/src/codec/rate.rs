@@ -34,7 +34,8 @@ impl RateModel {
         // To begin with, a latent is as large as its namesakes to the left and above.
         let same =
             Tensor::f_eye(CELLS, (Kind::Float, path.device()))?.f_view([CELLS, CELLS, 1, 1])?.f_mul_scalar(0.4)?;
-        let sides = Tensor::f_from_slice(&[0f32, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])?.f_view([1, 1, 3, 3])?;
+        let sides = Tensor::f_from_slice(&[0f32, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])?;
+        let sides = sides.f_view([1, 1, 3, 3])?.f_to_device(path.device())?;
         tch::no_grad(|| weight.f_copy_(&same.f_mul(&sides)?))?;
         // What is alike nearby, the means of Y, U and V, is like its neighbours; of the rest nothing is known.
         let centre = path.f_var("centre", &[CELLS, CELLS, 3, 3], Init::Const(0.0))?;

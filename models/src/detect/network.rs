@@ -10,7 +10,7 @@
 //! channels mean is in [`super::maps`].
 
 use serde::{Deserialize, Serialize};
-use tch::{TchError, Tensor, nn};
+use tch::{Device, TchError, Tensor, nn};
 
 use super::calibrate::Scaling;
 use super::maps::STRIDES;
@@ -161,6 +161,11 @@ impl DetectNet {
             let _ = bias.f_mul_scalar_(scaling.slope)?.f_add_scalar_(scaling.shift)?;
             Ok(())
         })
+    }
+
+    /// Where its weights are.
+    pub fn device(&self) -> Device {
+        self.head.weight.device()
     }
 
     /// The raw maps of the levels, finest first; computed in the precision of `x`.

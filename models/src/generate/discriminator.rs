@@ -301,7 +301,8 @@ mod tests {
     fn a_detector_that_does_not_learn_judges_too() {
         let store = nn::VarStore::new(Device::Cpu);
         let config = Config { classes: 0, ..small() };
-        let critic = Discriminator::new(&store.root(), &config, Some(Features::open("person").unwrap())).unwrap();
+        let critic =
+            Discriminator::new(&store.root(), &config, Some(Features::open("person", Device::Cpu).unwrap())).unwrap();
         let pictures = Tensor::rand([2, 3, 32, 32], CPU).set_requires_grad(true);
         let scores = critic.forward(&pictures, None, Kind::Float).unwrap();
         let sizes: Vec<_> = scores.iter().map(Tensor::size).collect();

@@ -21,17 +21,17 @@ pub struct Features {
 }
 
 impl Features {
-    /// By a built-in name or a card.
+    /// By a built-in name or a card, to look at pictures on `device`.
     ///
     /// # Errors
     /// When there is no such model, or it is no detector of ours.
-    pub fn open(name: &str) -> Result<Self, String> {
+    pub fn open(name: &str, device: Device) -> Result<Self, String> {
         let file = builtin::open(name).map_err(|e| e.to_string())?;
         if file.info.network.as_deref() != Some("detect") {
             return Err(format!("{name} is no detector of ours; expected one, such as person"));
         }
         let config = Config::deserialize(file.info.config).map_err(|e| format!("{name}: {}", e.message()))?;
-        let mut store = nn::VarStore::new(Device::Cpu);
+        let mut store = nn::VarStore::new(device);
         let net = DetectNet::new(&store.root(), &config).map_err(|e| e.to_string())?;
         builtin::load_weights(&mut store, &builtin::weights(name)?, |_| false)?;
         store.freeze();
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn likeness_outlives_a_small_shift_and_not_another_picture() {
-        let features = Features::open("person").unwrap();
+        let features = Features::open("person", Device::Cpu).unwrap();
         let stripes = |across: f64, phase: f64| {
             let places = Tensor::arange(64, (Kind::Float, Device::Cpu)).view([1, 64]).expand([64, 64], false);
             let down = Tensor::arange(64, (Kind::Float, Device::Cpu)).view([64, 1]).expand([64, 64], false);
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(which, [0]);
         let (other, _) = nearest(&vectors.narrow(0, 0, 1), &vectors.narrow(0, 2, 1)).unwrap();
         assert!(other[0] > 2.0 * least[0] && least[0] > 0.0, "{other:?} {least:?}");
-        assert!(Features::open("denoise").err().unwrap().contains("no detector"));
+        assert!(Features::open("denoise", Device::Cpu).err().unwrap().contains("no detector"));
     }
 
     #[test]

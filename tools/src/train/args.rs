@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
+use gst_torch_runtime::DeviceSpec;
 use tch::Kind;
 
 use super::dataset::{self, Source};
@@ -56,15 +58,40 @@ pub struct Args {
     /// Score every so many epochs (and at the end)
     #[arg(long, default_value_t = 1)]
     pub val_every: u64,
-    /// Threads of libtorch; 0 is one per core
-    #[arg(long, default_value_t = 0)]
-    pub threads: i32,
+    #[command(flatten)]
+    pub machine: Machine,
     /// Go on from the checkpoint in --out
     #[arg(long)]
     pub resume: bool,
     /// Pause after so many epochs, to go on with --resume another day
     #[arg(long, value_name = "EPOCHS")]
     pub stop_after: Option<u64>,
+}
+
+/// What a run may use of the machine.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Machine {
+    /// Where the networks learn: auto (the first GPU, or else the CPU), cpu, cuda, cuda:N or mps
+    #[arg(long, default_value_t)]
+    pub device: DeviceSpec,
+    /// Threads of libtorch; 0 is one per core
+    #[arg(long, default_value_t = 0)]
+    pub threads: i32,
+}
+
+impl Machine {
+    /// Sets the threads, and says which device is meant.
+    ///
+    /// # Errors
+    /// When there is no such device, with those that there are.
+    pub fn ready(&self) -> Result<tch::Device> {
+        if self.threads > 0 {
+            tch::set_num_threads(self.threads);
+        }
+        let device = self.device.resolve()?;
+        println!("device {device}");
+        Ok(device.torch())
+    }
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq)]
@@ -91,6 +118,14 @@ pub fn parse_size(text: &str) -> Result<(usize, usize), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_that_is_not_there_is_an_error_that_says_which_are() {
+        let ready = |device: &str| Machine { device: device.parse().unwrap(), threads: 0 }.ready();
+        assert_eq!(ready("cpu").unwrap(), tch::Device::Cpu);
+        let error = ready("cuda:99").unwrap_err().to_string();
+        assert!(error.contains("cuda:99") && error.contains("cpu"), "{error}");
+    }
 
     #[test]
     fn sizes_are_width_by_height() {

@@ -38,12 +38,10 @@ pub fn run(args: Args) -> Result<()> {
         None => Recipe::default(),
     };
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    if args.threads > 0 {
-        tch::set_num_threads(args.threads);
-    }
+    let device = args.machine.ready()?;
     let data = Dataset::read(&args.data, &args.labels, MEMORY).context("--data")?;
     let val = Dataset::read(&args.val, &args.labels, MEMORY).context("--val")?;
-    let mut run = Run::new(&args, recipe, data)?;
+    let mut run = Run::new(&args, recipe, data, device)?;
     if args.resume {
         run.resume()?;
     }
@@ -68,12 +66,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(args: &'a Args, recipe: Recipe, data: Dataset) -> Result<Self> {
+    fn new(args: &'a Args, recipe: Recipe, data: Dataset, device: Device) -> Result<Self> {
         tch::manual_seed(args.seed as i64);
         let config = Config::new(args.labels.len() as i64);
-        let store = nn::VarStore::new(Device::Cpu);
+        let store = nn::VarStore::new(device);
         let network = DetectNet::new(&store.root(), &config)?;
-        let mut average_store = nn::VarStore::new(Device::Cpu);
+        let mut average_store = nn::VarStore::new(device);
         let average = DetectNet::new(&average_store.root(), &config)?;
         average_store.copy(&store)?;
         average_store.freeze();
@@ -201,7 +199,7 @@ impl<'a> Run<'a> {
     fn step(&mut self, batch: &Batch, rate: f64) -> Result<(f64, f64)> {
         let size @ (width, height) = self.args.cut.unwrap_or(self.args.size);
         let input = as_input(&batch.pixels, batch.truths.len(), size, self.args.precision.kind())?;
-        let maps = self.network.forward_t(&input, true)?;
+        let maps = self.network.forward_t(&input.f_to_device(self.average_store.device())?, true)?;
         let loss = loss(&maps, (width as u32, height as u32), &batch.truths)?;
         loss.total.f_backward()?;
         self.optimiser.step(rate, CLIP)?;

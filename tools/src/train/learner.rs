@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use tch::{Tensor, nn};
+use tch::{Device, Tensor, nn};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
@@ -16,9 +16,10 @@ const CLIP: f64 = 1.0;
 /// Part of a run in which the learning rate rises.
 const WARM_UP: f64 = 0.02;
 
-/// How long to learn, and how fast.
+/// Where to learn, how long, and how fast.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    pub device: Device,
     pub steps: u64,
     /// Minutes; whatever `steps` says.
     pub time_limit: Option<f64>,
@@ -56,9 +57,9 @@ pub struct Learner<N> {
 impl<N> Learner<N> {
     /// `build` makes the network in a store, and fills it with the weights to begin with.
     pub fn new(plan: Plan, build: impl Fn(&mut nn::VarStore) -> Result<N>) -> Result<Self> {
-        let mut store = nn::VarStore::new(tch::Device::Cpu);
+        let mut store = nn::VarStore::new(plan.device);
         let net = build(&mut store)?;
-        let mut weights = nn::VarStore::new(tch::Device::Cpu);
+        let mut weights = nn::VarStore::new(plan.device);
         let average = build(&mut weights)?;
         weights.copy(&store)?;
         weights.freeze();
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     fn learner(every: u64) -> Learner<Tensor> {
-        let plan = Plan { steps: 60, time_limit: None, rate: 0.1, every, setting: "test".into() };
+        let plan = Plan { device: Device::Cpu, steps: 60, time_limit: None, rate: 0.1, every, setting: "test".into() };
         Learner::new(plan, |store| Ok(store.root().f_var("w", &[2], Init::Const(0.0))?)).unwrap()
     }
 

@@ -53,7 +53,11 @@ fn detect(network: &DetectNet, picture: &Picture, size: (usize, usize), kind: Ki
     let _guard = tch::no_grad_guard();
     let (example, placement) = letterbox(picture, &Truth::default(), size);
     let input = as_input(example.picture.rgb(), 1, size, kind)?;
-    let found = maps::decode(&network.forward_t(&input, false)?, (size.0 as u32, size.1 as u32), EVERY_BOX)?;
+    let found = maps::decode(
+        &network.forward_t(&input.f_to_device(network.device())?, false)?,
+        (size.0 as u32, size.1 as u32),
+        EVERY_BOX,
+    )?;
     let candidates = found.iter().map(Candidate::from).collect();
     let kept = suppress(candidates, Params::default().iou, Classes::Apart, MAX_BOXES);
     let (width, height) = (picture.width() as f32, picture.height() as f32);

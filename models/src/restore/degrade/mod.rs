@@ -38,7 +38,9 @@ impl Degradation {
     pub fn random(task: Task, scale: usize, rng: &mut impl Rng) -> Self {
         match task {
             Task::Denoise => Degradation::Noise(Noise::random(rng)),
-            Task::Deblock => Degradation::Jpeg(rng.random_range(8..=50)),
+            // Two thirds from 8 to 50, a third up to what good cameras send.
+            Task::Deblock if rng.random_range(0..3) < 2 => Degradation::Jpeg(rng.random_range(8..=50)),
+            Task::Deblock => Degradation::Jpeg(rng.random_range(50..=92)),
             Task::Deblur => Degradation::Blur(Kernel::random(rng), Noise::faint(rng)),
             Task::SuperResolution => Degradation::Shrink { scale, sharpness: rng.random_range(0.5..=0.75) },
             Task::LowLight => Degradation::Dark(Darkness::random(rng)),

@@ -86,7 +86,7 @@ pub fn run(args: Args) -> Result<()> {
     let train = read(&args.train).context("--train")?;
     let count = args.count as usize;
     let rng = |what: u64| StdRng::seed_from_u64(args.seed.wrapping_mul(0x9e37_79b9) ^ what);
-    let features = Features::open(&args.features).map_err(|e| anyhow!("--features: {e}"))?;
+    let features = Features::open(&args.features, tch::Device::Cpu).map_err(|e| anyhow!("--features: {e}"))?;
     println!("{}: {} pictures of {width}x{height}, features of '{}'\n", args.model, count, args.features);
 
     if let Some((psnr, perplexity)) = maker.reconstruction(&real)? {

@@ -66,7 +66,7 @@ pub fn conditions(task: Task, scale: usize, sigmas: &[f64]) -> Vec<Condition> {
         }
         Task::Deblock => {
             let mut all: Vec<_> =
-                [20, 40].map(|q| degrade(format!("JPEG, quality {q}"), Degradation::Jpeg(q))).into_iter().collect();
+                [20, 40, 80].map(|q| degrade(format!("JPEG, quality {q}"), Degradation::Jpeg(q))).into_iter().collect();
             all.extend([28, 34].map(|q| Condition { name: format!("x264, quantiser {q}"), how: How::X264(q) }));
             all
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::args::Precision;
+use super::super::args::{Machine, Precision};
 use super::super::footage::{self, Source};
 
 #[derive(clap::Args, Debug, Clone)]
@@ -23,6 +23,9 @@ pub struct Args {
     /// What learns, one after the other: the networks of intra and of inter pictures, the prior of the entropy coder
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Stage::Intra, Stage::Inter, Stage::Prior])]
     pub stage: Vec<Stage>,
+    /// What of a network learns
+    #[arg(long, value_enum, default_value_t = Part::All)]
+    pub part: Part,
     /// Weights to begin with: a built-in model, a card, or a safetensors file, of this --size or a smaller one
     #[arg(long, value_name = "MODEL")]
     pub from: Option<String>,
@@ -66,9 +69,8 @@ pub struct Args {
     /// Before the prior is learnt, make the steps of chroma smaller by so many octaves in intra and in inter pictures
     #[arg(long, num_args = 2, value_name = "OCTAVES")]
     pub finer_chroma: Vec<f64>,
-    /// Threads of libtorch; 0 is one per core
-    #[arg(long, default_value_t = 0)]
-    pub threads: i32,
+    #[command(flatten)]
+    pub machine: Machine,
     /// Go on from the checkpoint in --out
     #[arg(long)]
     pub resume: bool,
@@ -87,6 +89,23 @@ pub enum Stage {
     Intra,
     Inter,
     Prior,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    All,
+    /// What the decoder has of it: the bits of a key frame stay, and it is decoded better
+    Decoder,
+}
+
+impl Part {
+    /// Whether the variable of this name learns.
+    pub fn has(self, name: &str) -> bool {
+        match self {
+            Part::All => true,
+            Part::Decoder => name.contains(".synthesis.") || name.ends_with(".inverse"),
+        }
+    }
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

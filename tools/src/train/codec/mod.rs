@@ -56,9 +56,7 @@ pub fn run(mut args: Args) -> Result<()> {
     );
     ensure!(args.cut >= 32 && args.cut.is_multiple_of(16), "--cut is {}; expected a multiple of 16 from 32", args.cut);
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    if args.threads > 0 {
-        tch::set_num_threads(args.threads);
-    }
+    let device = args.machine.ready()?;
     let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
     ensure!(!data.is_empty(), "--data has nothing that can be learnt from: {}", names(&args.data));
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
@@ -68,7 +66,7 @@ pub fn run(mut args: Args) -> Result<()> {
         args.stage.retain(|stage| *stage != Stage::Intra);
     }
     if args.coding == Coding::Vector {
-        return vector::run(&args, data, val);
+        return vector::run(&args, data, val, device);
     }
     let config = match args.size {
         Size::Small => Config::SMALL,
@@ -80,7 +78,7 @@ pub fn run(mut args: Args) -> Result<()> {
     if args.stage == [Stage::Prior]
         && let Some(from) = &from
     {
-        let mut nets = Nets::new(config)?;
+        let mut nets = Nets::new(config, device)?;
         nets.load(from).context("--from")?;
         nets.store.save(&weights).with_context(|| weights.display().to_string())?;
     }
@@ -93,7 +91,7 @@ pub fn run(mut args: Args) -> Result<()> {
             prior::train(&weights, config, &data, args.cut, args.shots, &mut rng)?;
             continue;
         }
-        let mut run = Run::new(&args, stage, config, [&data, &val], from.as_deref(), still.clone())?;
+        let mut run = Run::new(&args, stage, (config, device), [&data, &val], from.as_deref(), still.clone())?;
         // Of several stages, the first that has a checkpoint goes on; those after it begin anew.
         if std::mem::take(&mut resume) {
             run.resume()?;
@@ -119,8 +117,8 @@ struct Nets {
 }
 
 impl Nets {
-    fn new(config: Config) -> Result<Self> {
-        let store = nn::VarStore::new(Device::cuda_if_available());
+    fn new(config: Config, device: Device) -> Result<Self> {
+        let store = nn::VarStore::new(device);
         let root = store.root();
         let network = Network::new(&root, config)?;
         let rates = [RateModel::new(&(&root / "rate" / "intra"))?, RateModel::new(&(&root / "rate" / "inter"))?];
@@ -163,22 +161,26 @@ impl<'a> Run<'a> {
     fn new(
         args: &'a Args,
         stage: Stage,
-        config: Config,
+        (config, device): (Config, Device),
         [data, val]: [&'a Footage; 2],
         from: Option<&str>,
         still: Option<Yuv>,
     ) -> Result<Self> {
         tch::manual_seed(args.seed as i64);
-        let mut nets = Nets::new(config)?;
+        let mut nets = Nets::new(config, device)?;
         if let Some(name) = from {
             nets.load(name).context("--from")?;
         }
-        let mut average = Nets::new(config)?;
+        let mut average = Nets::new(config, device)?;
         average.store.copy(&nets.store)?;
         average.store.freeze();
         let mine = if stage == Stage::Intra { ["intra.", "rate.intra."] } else { ["inter.", "rate.inter."] };
-        let all = nets.store.variables().into_iter();
-        let mut variables: Vec<_> = all.filter(|(name, _)| mine.iter().any(|m| name.starts_with(m))).collect();
+        let (mut variables, others): (Vec<_>, Vec<_>) = nets
+            .store
+            .variables()
+            .into_iter()
+            .partition(|(name, _)| args.part.has(name) && mine.iter().any(|m| name.starts_with(m)));
+        others.iter().for_each(|(_, variable)| drop(variable.set_requires_grad(false)));
         variables.sort_by(|a, b| a.0.cmp(&b.0));
         let weights: usize = variables.iter().map(|(_, v)| v.numel()).sum();
         let [analysis, synthesis] = config.macs();
@@ -189,8 +191,8 @@ impl<'a> Run<'a> {
             synthesis / 1e3
         );
         let setting = format!(
-            "{:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
-            stage, args.size, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
+            "{:?} {:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
+            stage, args.size, args.part, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
         );
         Ok(Run {
             args,

@@ -10,7 +10,7 @@ use gst_torch_models::codec::symbols::{Block, CELLS, Mode};
 use gst_torch_models::codec::{tensors, tone};
 use rand::Rng;
 use rand::rngs::StdRng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::super::footage::{Cut, Footage, Shot};
 use super::args::Args;
@@ -100,7 +100,7 @@ impl Streams {
             (s.index - key + rng.random_range(-5..=3)).clamp(0, 127)
         };
         let indices: Vec<_> = self.running.iter_mut().map(index).collect();
-        batch(&mut self.running, &indices)
+        batch(&mut self.running, &indices, intra.device())
     }
 
     /// Takes what was decoded of the last batch as the streams' references.
@@ -135,7 +135,8 @@ impl Streams {
         streams[0].decoded = keys.into_iter().next().context("one key frame gives one picture")?;
         let mut outcomes = Vec::new();
         while streams[0].next < shot.len() {
-            let outcome = evaluate(&network.inter, rates, &batch(&mut streams, &[index])?, kind)?;
+            let outcome =
+                evaluate(&network.inter, rates, &batch(&mut streams, &[index], network.intra.device())?, kind)?;
             streams[0].decoded = tensors::to_pictures(&outcome.decoded)?.remove(0);
             outcomes.push(outcome);
         }
@@ -156,7 +157,7 @@ fn key_frames(pictures: &[&Picture], indices: &[i64], intra: &Stage, kind: Kind)
 }
 
 /// Searches the motion of each stream's next picture.
-fn batch(streams: &mut [Stream], indices: &[i64]) -> Result<Batch> {
+fn batch(streams: &mut [Stream], indices: &[i64], device: Device) -> Result<Batch> {
     let (mut pictures, mut predictions) = (Vec::new(), Vec::new());
     let (mut coded, mut corrected) = (Vec::new(), Vec::new());
     for (stream, &index) in streams.iter_mut().zip(indices) {
@@ -174,13 +175,14 @@ fn batch(streams: &mut [Stream], indices: &[i64]) -> Result<Batch> {
         pictures.push(picture);
         predictions.push(prediction);
     }
-    let samples = tensors::of_pictures(&pictures.iter().collect::<Vec<_>>())?;
+    let cells = |pictures: &[Picture]| tensors::of_pictures(&pictures.iter().collect::<Vec<_>>())?.f_to_device(device);
+    let samples = cells(&pictures)?;
     let size = samples.size();
     let plane = |values: &[f32]| -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(values)?.f_view([size[0], 1, size[2], size[3]])?)
+        Ok(Tensor::f_from_slice(values)?.f_view([size[0], 1, size[2], size[3]])?.f_to_device(device)?)
     };
     Ok(Batch {
-        prediction: tensors::of_pictures(&predictions.iter().collect::<Vec<_>>())?,
+        prediction: cells(&predictions)?,
         index: index_planes(indices, &samples)?,
         coded: Some(plane(&coded)?),
         corrected: Some(plane(&corrected)?),

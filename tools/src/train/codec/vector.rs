@@ -40,8 +40,8 @@ struct Nets {
 }
 
 impl Nets {
-    fn new(config: &Config) -> Result<Self> {
-        let store = nn::VarStore::new(Device::cuda_if_available());
+    fn new(config: &Config, device: Device) -> Result<Self> {
+        let store = nn::VarStore::new(device);
         let network = Network::new(&store.root(), config)?;
         Ok(Nets { store, network })
     }
@@ -63,10 +63,10 @@ struct Run<'a> {
     results: Vec<[f64; 2]>,
 }
 
-pub fn run(args: &Args, data: Footage, val: Footage) -> Result<()> {
+pub fn run(args: &Args, data: Footage, val: Footage, device: Device) -> Result<()> {
     tch::manual_seed(args.seed as i64);
     let config = Config::default();
-    let mut nets = Nets::new(&config)?;
+    let mut nets = Nets::new(&config, device)?;
     if let Some(name) = &args.from {
         let bytes = match name.strip_suffix(".safetensors") {
             Some(_) => std::fs::read(name).with_context(|| name.to_string())?,
@@ -74,7 +74,7 @@ pub fn run(args: &Args, data: Footage, val: Footage) -> Result<()> {
         };
         model::fill(&mut nets.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))?;
     }
-    let mut average = Nets::new(&config)?;
+    let mut average = Nets::new(&config, device)?;
     average.store.copy(&nets.store)?;
     average.store.freeze();
     let mut variables: Vec<_> = nets.store.variables().into_iter().collect();

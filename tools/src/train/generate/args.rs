@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gst_torch_models::generate::sequence;
 
-use super::super::args::{Precision, parse_size};
+use super::super::args::{Machine, Precision, parse_size};
 use super::super::footage::{self, Source};
 
 #[derive(clap::Args, Debug, Clone)]
@@ -89,9 +89,8 @@ pub struct Args {
     /// Save, score and draw a sample sheet every so many steps (and at the end)
     #[arg(long, default_value_t = 500)]
     pub every: u64,
-    /// Threads of libtorch; 0 is one per core
-    #[arg(long, default_value_t = 0)]
-    pub threads: i32,
+    #[command(flatten)]
+    pub machine: Machine,
     /// Go on from the checkpoint in --out
     #[arg(long)]
     pub resume: bool,

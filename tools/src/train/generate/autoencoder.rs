@@ -7,7 +7,7 @@ use gst_torch_models::generate::{Config, Net};
 use gst_torch_models::metrics::features::Features;
 use rand::Rng;
 use rand::rngs::StdRng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use toml::Table;
 
 use super::super::card::in_parts;
@@ -33,14 +33,14 @@ const SCORED: usize = 128;
 /// Columns of a sheet: a row of pictures, a row of what became of them, and so on; a VAE's has pictures of random latents below.
 const COLUMNS: i64 = 6;
 
-pub fn run(args: &Args, config: Config) -> Result<()> {
+pub fn run(args: &Args, config: Config, device: Device) -> Result<()> {
     let [_, height, width] = config.picture().unwrap_or_default();
-    let [data, val] = read(args, [width, height])?;
+    let [data, val] = read(args, [width, height], device)?;
     // Without any, what was learnt from is looked at: better than nothing.
     let shown = if val.is_empty() { &data } else { &val };
-    let sight = super::sight(args)?;
+    let sight = super::sight(args, device)?;
     let mut learner = Learner::new(
-        plan(args, &format!("{config:?} seen by {}", args.features), args.rate.unwrap_or(1e-3)),
+        plan(args, &format!("{config:?} seen by {}", args.features), args.rate.unwrap_or(1e-3), device),
         |store| Ok(config.build(&store.root())?),
     )?;
     let [encoder, decoder] = macs(&config);
@@ -123,7 +123,7 @@ fn vae_loss(
     let [mean, log_variance] = net.encode(&pictures.f_to_kind(kind)?)?;
     let (mean, log_variance) = (mean.f_to_kind(Kind::Float)?, log_variance.f_to_kind(Kind::Float)?);
     let (count, latent, ..) = mean.size4()?;
-    let drawn = vae::draw(&mean, &log_variance, &latents(rng, count as usize, latent)?)?;
+    let drawn = vae::draw(&mean, &log_variance, &latents(rng, count as usize, latent)?.f_to_device(mean.device())?)?;
     let made = net.decode(&drawn.f_to_kind(kind)?)?;
     let numbers = (pictures.numel() as f64 / count as f64).max(1.0);
     let divergence = vae::divergence(&mean, &log_variance)?.f_mul_scalar(beta / numbers)?;
@@ -194,7 +194,8 @@ fn samples(net: &Net, pictures: &Pictures) -> Result<Tensor> {
     }
     if let Net::Vae(net) = net {
         let [mean, _] = net.encode(&real.f_narrow(0, 0, 1)?)?;
-        rows.push(net.decode(&latents(&mut dice(0, 0), 2 * COLUMNS as usize, mean.size()[1])?)?);
+        let latents = latents(&mut dice(0, 0), 2 * COLUMNS as usize, mean.size()[1])?;
+        rows.push(net.decode(&latents.f_to_device(mean.device())?)?);
     }
     Ok(Tensor::f_cat(&rows, 0)?)
 }

@@ -31,16 +31,16 @@ const LAZY: u64 = 16;
 const SAMPLES: usize = 56;
 const COLUMNS: usize = 8;
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, device: Device) -> Result<()> {
     let mut config = Config::new(args.size());
     config.colours = args.colours();
     config.classes = args.labels.len() as i64;
     config.latent = args.latent.unwrap_or(config.latent);
     config.channels = args.channels.unwrap_or(config.channels);
     let config = config.checked().map_err(|e| anyhow!(e))?;
-    let [data, _] = read(args, config.size)?;
-    let plan = plan(args, &format!("{config:?} seen by {}", args.features), args.rate.unwrap_or(2e-4));
-    let mut rivals = Rivals::new(&config, plan, sight(args)?)?;
+    let [data, _] = read(args, config.size, device)?;
+    let plan = plan(args, &format!("{config:?} seen by {}", args.features), args.rate.unwrap_or(2e-4), device);
+    let mut rivals = Rivals::new(&config, plan, sight(args, device)?)?;
     println!("{:.0} MMAC a picture", config.macs() as f64 / 1e6);
     if args.resume {
         rivals.resume(&args.out)?;
@@ -109,9 +109,9 @@ struct Rivals {
 
 impl Rivals {
     fn new(config: &Config, plan: Plan, sight: Option<Features>) -> Result<Self> {
-        let store = nn::VarStore::new(Device::Cpu);
-        let critic_store = nn::VarStore::new(Device::Cpu);
-        let mut average_store = nn::VarStore::new(Device::Cpu);
+        let store = nn::VarStore::new(plan.device);
+        let critic_store = nn::VarStore::new(plan.device);
+        let mut average_store = nn::VarStore::new(plan.device);
         let generator = Generator::new(&store.root(), config)?;
         let critic = Discriminator::new(&critic_store.root(), config, sight)?;
         let average = Generator::new(&average_store.root(), config)?;
@@ -205,8 +205,7 @@ impl Rivals {
         let count = args.batch_size;
         let (real, classes) = data.batch(&mut rng, count, args.flip)?;
         let classes = self.one_hot(&classes)?;
-        let latents =
-            self.with_classes(&latents(&mut rng, count, self.config.latent)?, classes.as_ref())?.f_to_kind(kind)?;
+        let latents = self.input(&latents(&mut rng, count, self.config.latent)?, classes.as_ref())?.f_to_kind(kind)?;
 
         // What is made serves both: the discriminator sees it as it is, the generator learns from it afterwards.
         let made = self.generator.forward(&latents, true)?;
@@ -248,13 +247,16 @@ impl Rivals {
         if self.config.classes == 0 {
             return Ok(None);
         }
-        Ok(Some(Tensor::f_from_slice(classes)?.f_one_hot(self.config.classes)?.f_to_kind(Kind::Float)?))
+        let classes = Tensor::f_from_slice(classes)?.f_to_device(self.plan.device)?;
+        Ok(Some(classes.f_one_hot(self.config.classes)?.f_to_kind(Kind::Float)?))
     }
 
-    fn with_classes(&self, latents: &Tensor, classes: Option<&Tensor>) -> Result<Tensor> {
+    /// Of the generator: latents, and classes where there are some.
+    fn input(&self, latents: &Tensor, classes: Option<&Tensor>) -> Result<Tensor> {
+        let latents = latents.f_to_device(self.plan.device)?;
         Ok(match classes {
-            Some(classes) => gan::with_classes(latents, classes)?,
-            None => latents.shallow_clone(),
+            Some(classes) => gan::with_classes(&latents, classes)?,
+            None => latents,
         })
     }
 
@@ -263,7 +265,7 @@ impl Rivals {
         let mut rng = dice(0, 0);
         let latents = latents(&mut rng, SAMPLES, self.config.latent)?;
         let classes: Vec<i64> = (0..SAMPLES as i64).map(|i| i % self.config.classes.max(1)).collect();
-        let input = self.with_classes(&latents, self.one_hot(&classes)?.as_ref())?;
+        let input = self.input(&latents, self.one_hot(&classes)?.as_ref())?;
         let _guard = tch::no_grad_guard();
         let made = self.average.forward(&input, false)?;
         Ok(Tensor::f_cat(&[made, data.middles(COLUMNS)?], 0)?)

@@ -13,6 +13,7 @@ mod tests;
 use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::generate::{Config, vae, vqvae};
 use gst_torch_models::metrics::features::Features;
+use tch::Device;
 
 use super::learner::Plan;
 pub use args::Args;
@@ -30,15 +31,13 @@ pub fn run(args: Args) -> Result<()> {
     ensure!(args.labels.is_empty() || args.network == Network::Gan, "--labels are for --network gan");
     ensure!((0.0..=1.0).contains(&args.augment), "--augment is {}; expected 0 to 1", args.augment);
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    if args.threads > 0 {
-        tch::set_num_threads(args.threads);
-    }
+    let device = args.machine.ready()?;
     tch::manual_seed(args.seed as i64);
     match args.network {
-        Network::Gan => gan::run(&args),
-        Network::Vae => autoencoder::run(&args, Config::Vae(vae_config(&args)?)),
-        Network::Vqvae => autoencoder::run(&args, Config::Vqvae(vqvae_config(&args)?)),
-        Network::Sequence => sequence::run(&args),
+        Network::Gan => gan::run(&args, device),
+        Network::Vae => autoencoder::run(&args, Config::Vae(vae_config(&args)?), device),
+        Network::Vqvae => autoencoder::run(&args, Config::Vqvae(vqvae_config(&args)?), device),
+        Network::Sequence => sequence::run(&args, device),
     }
 }
 
@@ -58,22 +57,25 @@ fn vqvae_config(args: &Args) -> Result<vqvae::Config> {
 }
 
 /// What there is to learn from, and to score against.
-fn read(args: &Args, size: [i64; 2]) -> Result<[Pictures; 2]> {
-    let read = |sources: &[_]| Pictures::read(sources, size, args.colours(), &args.labels, MEMORY);
+fn read(args: &Args, size: [i64; 2], device: Device) -> Result<[Pictures; 2]> {
+    let read = |sources: &[_]| {
+        Ok::<_, anyhow::Error>(Pictures::read(sources, size, args.colours(), &args.labels, MEMORY)?.on(device))
+    };
     let data = read(&args.data).context("--data")?;
     ensure!(!data.is_empty(), "--data has no pictures");
     Ok([data, read(&args.val).context("--val")?])
 }
 
 /// What made pictures are looked at through, beside their pixels.
-fn sight(args: &Args) -> Result<Option<Features>> {
-    let open = |name: &str| Features::open(name).map_err(|e| anyhow!("--features: {e}"));
+fn sight(args: &Args, device: Device) -> Result<Option<Features>> {
+    let open = |name: &str| Features::open(name, device).map_err(|e| anyhow!("--features: {e}"));
     (args.features != "none").then(|| open(&args.features)).transpose()
 }
 
 /// `network` is what decides the result beside the data and these arguments, in words.
-fn plan(args: &Args, network: &str, rate: f64) -> Plan {
+fn plan(args: &Args, network: &str, rate: f64, device: Device) -> Plan {
     Plan {
+        device,
         steps: args.steps,
         time_limit: args.time_limit,
         rate,

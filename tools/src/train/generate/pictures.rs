@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use gst_torch_models::data::picture::Picture;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::Rng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::super::footage::Source;
 use super::args::Flip;
@@ -80,13 +80,15 @@ pub struct Pictures {
     clips: Vec<Clip>,
     size: [usize; 2],
     colours: usize,
+    device: Device,
 }
 
 impl Pictures {
     /// Reads all sources, scaled so that a picture of `size` just fits in, or as a source says. Files that cannot be decoded
     /// or are too small are named and left out. At most `limit` bytes are kept.
     pub fn read(sources: &[Source], size: [i64; 2], colours: i64, labels: &[String], limit: usize) -> Result<Self> {
-        let mut pictures = Pictures { clips: Vec::new(), size: size.map(|s| s as usize), colours: colours as usize };
+        let (size, colours) = (size.map(|s| s as usize), colours as usize);
+        let mut pictures = Pictures { clips: Vec::new(), size, colours, device: Device::Cpu };
         let mut bytes = 0;
         for source in sources {
             let class = match (source.class(), labels) {
@@ -127,6 +129,11 @@ impl Pictures {
         Ok(pictures)
     }
 
+    /// Tensors of them are on this device.
+    pub fn on(self, device: Device) -> Self {
+        Pictures { device, ..self }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.clips.is_empty()
     }
@@ -153,7 +160,7 @@ impl Pictures {
             frames.into_iter().flat_map(|(frame, view)| view.cut(frame, self.size, self.colours)).collect();
         let [width, height] = self.size.map(|s| s as i64);
         let pixels = Tensor::f_from_slice(&cuts)?.f_view([-1, self.colours as i64, height, width])?;
-        Ok(pixels.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?)
+        Ok(pixels.f_to_device(self.device)?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?)
     }
 
     /// Random frames, seen at random, and the class of each (0 where there are none).
@@ -226,7 +233,7 @@ mod tests {
 
     fn pictures(clips: &[(usize, f64)]) -> Pictures {
         let clip = |&(frames, weight): &(usize, f64)| Clip { frames: vec![frame(20, 18); frames], weight, class: None };
-        Pictures { clips: clips.iter().map(clip).collect(), size: [16, 16], colours: 3 }
+        Pictures { clips: clips.iter().map(clip).collect(), size: [16, 16], colours: 3, device: Device::Cpu }
     }
 
     #[test]

@@ -33,15 +33,15 @@ struct Coded {
     weight: f64,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, device: Device) -> Result<()> {
     let name = args.pictures.as_deref().context("--network sequence wants --pictures")?;
-    let (pictures, net) = open(name)?;
+    let (pictures, net) = open(name, device)?;
     let mut config = sequence::Config::new(&from_here(name, args)?, pictures.grid(), pictures.codes, args.kind.into());
     config.frames = args.frames.unwrap_or(config.frames);
     config.channels = args.channels.unwrap_or(config.channels);
     let config = config.checked().map_err(|e| anyhow!(e))?;
     ensure!(args.size.is_none_or(|_| args.size() == pictures.size), "--size is that of {name}");
-    let [data, val] = read(args, pictures.size)?;
+    let [data, val] = read(args, pictures.size, device)?;
     let window = config.frames as usize + 1;
     let coded = code(&net, &data, window, args)?;
     ensure!(!coded.is_empty(), "--data has no clip of {window} frames");
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
     let starts = starts(&coded, &config)?;
 
     let rate = args.rate.unwrap_or(1e-3);
-    let mut learner = Learner::new(plan(args, &format!("{config:?}"), rate), |store| {
+    let mut learner = Learner::new(plan(args, &format!("{config:?}"), rate, device), |store| {
         let net = Sequence::new(&store.root(), &config)?;
         tch::no_grad(|| net.starts.shallow_clone().f_copy_(&starts))?;
         Ok(net)
@@ -81,12 +81,12 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// A VQ-VAE by name, to run here.
-pub fn open(name: &str) -> Result<(vqvae::Config, Vqvae)> {
+pub fn open(name: &str, device: Device) -> Result<(vqvae::Config, Vqvae)> {
     let file = builtin::open(name)?;
     let Some(Config::Vqvae(config)) = Config::of(&file.info).transpose().map_err(|e| anyhow!("{name}: {e}"))? else {
         bail!("{name} is no vqvae");
     };
-    let mut store = nn::VarStore::new(Device::Cpu);
+    let mut store = nn::VarStore::new(device);
     let net = Vqvae::new(&store.root(), &config)?;
     let weights = builtin::weights(name).map_err(|e| anyhow!(e))?;
     builtin::load_weights(&mut store, &weights, |_| false).map_err(|e| anyhow!("{name}: {e}"))?;
@@ -170,12 +170,13 @@ fn undecided(config: &sequence::Config, turn: usize) -> Result<Tensor> {
 fn loss(net: &Sequence, windows: &Tensor, config: &sequence::Config, rng: &mut StdRng, kind: Kind) -> Result<Tensor> {
     let count = windows.size()[0];
     let masks = (0..count).map(|_| undecided(config, rng.random_range(0..GROUPS))).collect::<Result<Vec<_>>>()?;
-    let mask = Tensor::f_cat(&masks, 0)?;
+    let mask = Tensor::f_cat(&masks, 0)?.f_to_device(windows.device())?;
     let damage: Vec<f64> = (0..count).map(|_| rng.random_range(0.0..DAMAGE)).collect();
     let past = windows.f_narrow(1, 0, config.frames)?;
-    let chances = Tensor::f_rand(past.size(), (Kind::Float, Device::Cpu))?;
-    let limits = Tensor::f_from_slice(&damage)?.f_to_kind(Kind::Float)?.f_view([-1, 1, 1, 1])?;
-    let others = Tensor::f_randint(config.codes, past.size(), (Kind::Int64, Device::Cpu))?;
+    let device = windows.device();
+    let chances = Tensor::f_rand(past.size(), (Kind::Float, device))?;
+    let limits = Tensor::f_from_slice(&damage)?.f_to_kind(Kind::Float)?.f_view([-1, 1, 1, 1])?.f_to_device(device)?;
+    let others = Tensor::f_randint(config.codes, past.size(), (Kind::Int64, device))?;
     let past = others.f_where_self(&chances.f_lt_tensor(&limits)?, &past)?;
     nats(net, &past, &windows.f_select(1, config.frames)?, &mask, config, kind)
 }
@@ -189,7 +190,7 @@ fn nats(
     config: &sequence::Config,
     kind: Kind,
 ) -> Result<Tensor> {
-    let hidden = Tensor::f_full(next.size(), config.codes, (Kind::Int64, Device::Cpu))?;
+    let hidden = Tensor::f_full(next.size(), config.codes, (Kind::Int64, next.device()))?;
     let shown = hidden.f_where_self(&mask.f_gt(0.5)?, next)?;
     let input = net.embed(&Tensor::f_cat(&[past, &shown.f_unsqueeze(1)?], 1)?)?.f_to_kind(kind)?;
     let chances = net.forward(&input)?.f_log_softmax(1, Kind::Float)?;
@@ -207,10 +208,11 @@ fn score(net: &Sequence, coded: &[Coded], config: &sequence::Config) -> Result<O
             let past = clip.codes.f_narrow(0, first, config.frames)?.f_unsqueeze(0)?;
             let next = clip.codes.f_narrow(0, first + config.frames, 1)?;
             for turn in 0..GROUPS {
-                let (from, later) = (undecided(config, turn)?, undecided(config, turn + 1)?);
+                let from = undecided(config, turn)?.f_to_device(next.device())?;
+                let later = undecided(config, turn + 1)?.f_to_device(next.device())?;
                 let now = from.f_sub(&later)?;
                 // All from this turn on are hidden, but only those of this turn are counted.
-                let hidden = Tensor::f_full(next.size(), config.codes, (Kind::Int64, Device::Cpu))?;
+                let hidden = Tensor::f_full(next.size(), config.codes, (Kind::Int64, next.device()))?;
                 let shown = hidden.f_where_self(&from.f_gt(0.5)?, &next)?;
                 let input = net.embed(&Tensor::f_cat(&[&past, &shown.f_unsqueeze(0)?], 1)?)?;
                 let chances = net.forward(&input)?.f_log_softmax(1, Kind::Float)?;
@@ -235,14 +237,14 @@ pub fn roll(
 ) -> Result<Vec<Tensor>> {
     let _guard = tch::no_grad_guard();
     let [width, height] = player.config().grid;
+    let device = net.starts.device();
     let mut made = Vec::new();
     for number in 0..count * stride {
-        player
-            .next(state, seed, 1.0, |input| net.forward(&input).map_err(|e| e.to_string()))
-            .map_err(|e: String| anyhow!(e))?;
+        let run = |input: Tensor| net.forward(&input.f_to_device(device)?)?.f_to_device(Device::Cpu);
+        player.next(state, seed, 1.0, |input| run(input).map_err(|e| e.to_string())).map_err(|e: String| anyhow!(e))?;
         if number % stride == stride - 1 {
             let codes: Vec<i64> = state.codes().iter().map(|&code| code.into()).collect();
-            let codes = Tensor::f_from_slice(&codes)?.f_view([1, height, width])?;
+            let codes = Tensor::f_from_slice(&codes)?.f_view([1, height, width])?.f_to_device(device)?;
             made.push(pictures.decode(&pictures.vectors(&codes)?)?);
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::interpolate::network::{Config, Fusion};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::footage::{Cut, Footage};
 use super::learner::{Learner, Plan};
@@ -32,9 +32,7 @@ pub fn run(args: Args) -> Result<()> {
     ensure!((0.0..=1.0).contains(&args.beyond), "--beyond is {}; expected 0 to 1", args.beyond);
     let config = Config { channels: args.channels, blocks: args.blocks }.checked().map_err(|e| anyhow!(e))?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    if args.threads > 0 {
-        tch::set_num_threads(args.threads);
-    }
+    let device = args.machine.ready()?;
     let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
     ensure!(data.shots().any(|shot| shot.len() >= samples::FRAMES), "--data has no video of three frames");
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
@@ -45,7 +43,8 @@ pub fn run(args: Args) -> Result<()> {
         "{config:?}, batch {}, cut {}, beyond {}, precision {:?}, rate {}, seed {}",
         args.batch_size, args.cut, args.beyond, args.precision, args.rate, args.seed
     );
-    let plan = Plan { steps: args.steps, time_limit: args.time_limit, rate: args.rate, every: args.every, setting };
+    let Args { steps, time_limit, rate, every, .. } = args;
+    let plan = Plan { device, steps, time_limit, rate, every, setting };
     let mut learner = Learner::new(plan, |store| {
         let network = Fusion::new(&store.root(), config)?;
         if let Some(path) = &args.from {
@@ -58,8 +57,8 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut scores = Vec::new();
     while learner.done() < 1.0 {
-        let loss = learner.round(|network, step| loss(network, step, &args, &data))?;
-        scores = score(&learner.average, &args, &val)?;
+        let loss = learner.round(|network, step| loss(network, step, &args, &data, device))?;
+        scores = score(&learner.average, &args, &val, device)?;
         let total: f64 = scores.iter().map(|score| score.made).sum();
         learner.progress.score = (!scores.is_empty()).then(|| total / scores.len() as f64);
         let words: String = scores.iter().map(Score::to_string).collect();
@@ -72,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// Mean squared error in dB, of a batch that seed and step decide.
-fn loss(network: &Fusion, step: u64, args: &Args, data: &Footage) -> Result<Tensor> {
+fn loss(network: &Fusion, step: u64, args: &Args, data: &Footage, device: Device) -> Result<Tensor> {
     let seed = args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step;
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut inputs, mut wanted) = (Vec::new(), Vec::new());
@@ -81,8 +80,8 @@ fn loss(network: &Fusion, step: u64, args: &Args, data: &Footage) -> Result<Tens
         inputs.push(sample.input);
         wanted.push(sample.wanted);
     }
-    let made = network.forward(&Tensor::f_cat(&inputs, 0)?)?;
-    let error = made.f_sub(&Tensor::f_cat(&wanted, 0)?)?;
+    let made = network.forward(&Tensor::f_cat(&inputs, 0)?.f_to_device(device)?)?;
+    let error = made.f_sub(&Tensor::f_cat(&wanted, 0)?.f_to_device(device)?)?;
     // The logarithm is what PSNR has: a still scene counts as much as a lively one (as NAFNet, Chen et al. 2022).
     let squares = error.f_square()?.f_mean_dim(&[1i64, 2, 3][..], false, Kind::Float)?;
     Ok(squares.f_add_scalar(ROUNDED)?.f_log()?.f_mean(Kind::Float)?.f_mul_scalar(10.0 / LN_10)?)
@@ -105,7 +104,7 @@ impl std::fmt::Display for Score {
 }
 
 /// On the middle of the validation shots.
-fn score(network: &Fusion, args: &Args, val: &Footage) -> Result<Vec<Score>> {
+fn score(network: &Fusion, args: &Args, val: &Footage, device: Device) -> Result<Vec<Score>> {
     let _guard = tch::no_grad_guard();
     let mut scores = Vec::new();
     for (word, [before, after, wanted]) in [("between", [0, 2, 1]), ("beyond", [0, 1, 2])] {
@@ -116,7 +115,7 @@ fn score(network: &Fusion, args: &Args, val: &Footage) -> Result<Vec<Score>> {
                 let time = wanted as f32 / after as f32;
                 let [before, after, wanted] = [before, after, wanted].map(|index| cut.of(&frames[index]));
                 let sample = Sample::new(before, after, &wanted, time, args.precision.kind())?;
-                let made = network.forward(&sample.input)?;
+                let made = network.forward(&sample.input.f_to_device(device)?)?.f_to_device(Device::Cpu)?;
                 for (sum, picture) in sums.iter_mut().zip([&made, &sample.moved, &sample.blend]) {
                     *sum += luma_psnr(picture, &sample.wanted)?;
                 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gst_torch_models::restore::Task;
 
-use super::super::args::Precision;
+use super::super::args::{Machine, Precision};
 use super::super::footage::{self, Source};
 
 #[derive(clap::Args, Debug, Clone)]
@@ -64,9 +64,8 @@ pub struct Args {
     /// Save and score every so many steps (and at the end)
     #[arg(long, default_value_t = 500)]
     pub every: u64,
-    /// Threads of libtorch; 0 is one per core
-    #[arg(long, default_value_t = 0)]
-    pub threads: i32,
+    #[command(flatten)]
+    pub machine: Machine,
     /// Go on from the checkpoint in --out
     #[arg(long)]
     pub resume: bool,

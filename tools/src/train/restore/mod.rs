@@ -12,7 +12,7 @@ use gst_torch_models::restore::network::{self, RestoreNet};
 use gst_torch_models::restore::{Config, SAMPLES, Task, UNIT};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::footage::Footage;
 use super::learner::{Learner, Plan};
@@ -37,16 +37,14 @@ pub fn run(args: Args) -> Result<()> {
     ensure!(args.cut >= 32 && args.cut.is_multiple_of(16), "--cut is {}; expected a multiple of 16 from 32", args.cut);
     let config = configuration(&args)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    if args.threads > 0 {
-        tch::set_num_threads(args.threads);
-    }
+    let device = args.machine.ready()?;
     let data = Footage::read(&args.data, args.cut, MEMORY).context("--data")?;
     ensure!(!data.is_empty(), "--data has nothing that can be learnt from");
     let val = Footage::read(&args.val, args.cut, MEMORY).context("--val")?;
 
     tch::manual_seed(args.seed as i64);
     let weights = args.from.as_deref().map(builtin::weights).transpose().map_err(|e| anyhow!("--from: {e}"))?;
-    let mut learner = Learner::new(plan(&args, &config), |store| {
+    let mut learner = Learner::new(plan(&args, &config, device), |store| {
         let net = RestoreNet::new(&store.root(), &config)?;
         if let Some(weights) = &weights {
             let taken = network::warm_start(store, weights).map_err(|e| anyhow!("--from: {e}"))?;
@@ -64,15 +62,15 @@ pub fn run(args: Args) -> Result<()> {
     let mut streams = Streams::new(config, args.cut, args.length);
     if config.task == Task::Deblock {
         gst::init()?;
-        streams.coded = coded::pairs(&data, &mut StdRng::seed_from_u64(args.seed))?;
-        println!("{} times a shot was coded by x264", streams.coded.len());
+        streams.coded = coded::pairs(&data, args.cut, &mut StdRng::seed_from_u64(args.seed))?;
+        println!("{} times a shot or a still was coded by x264", streams.coded.len());
     }
     let mut results = Vec::new();
     while learner.done() < 1.0 {
         let mean = learner.round(|net, step| {
             // Steps and seeds decide what is drawn.
             let mut rng = StdRng::seed_from_u64(args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step);
-            let batch = streams.next(&mut rng, &data, args.batch_size, kind)?;
+            let batch = streams.next(&mut rng, &data, args.batch_size, kind)?.on(device)?;
             let output = net.forward(&batch.input)?.f_to_kind(Kind::Float)?;
             streams.restored(&output)?;
             let steady = if config.history { args.steady } else { 0.0 };
@@ -84,8 +82,8 @@ pub fn run(args: Args) -> Result<()> {
         })?;
         let mut line = format!("step {:6}  loss {mean:.4}", learner.progress.step);
         results.clear();
-        for (name, degradation) in score::examples(config.task, config.scale as usize) {
-            if let Some(score) = score::score(&learner.average, &config, &val, &degradation, kind)? {
+        for (name, example) in score::examples(config.task, config.scale as usize) {
+            if let Some(score) = score::score(&learner.average, &config, &val, &example, (kind, device))? {
                 let before = score.before.map(|b| format!("{b:.2} -> ")).unwrap_or_default();
                 line += &format!("  {name}: {before}{:.2} dB {:.4}", score.psnr, score.ssim);
                 results.push((name, score));
@@ -105,8 +103,9 @@ fn configuration(args: &Args) -> Result<Config> {
     config.checked().map_err(|e| anyhow!(e))
 }
 
-fn plan(args: &Args, config: &Config) -> Plan {
+fn plan(args: &Args, config: &Config, device: Device) -> Plan {
     Plan {
+        device,
         steps: args.steps,
         time_limit: args.time_limit,
         rate: args.rate,

@@ -10,24 +10,51 @@ use gst_torch_models::restore::samples::{self, Frame};
 use gst_torch_models::restore::{Config, Task, noise};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tch::Kind;
+use tch::{Device, Kind};
 
 use super::super::footage::{Cut, Footage};
+use super::coded;
 use super::streams::frame;
+use crate::media::Yuv;
 
 /// Side of the cut-outs that are scored, where the shots are as large.
 const SIDE: usize = 256;
 /// Frames of each shot.
 const FRAMES: usize = 8;
 
+/// A way to make good frames bad.
+pub enum Example {
+    /// Each for itself.
+    Alone(Degradation),
+    /// Coded one after the other, with a quantiser.
+    X264(u32),
+}
+
+impl Example {
+    fn apply(&self, cut: &Cut, frames: &[Yuv], rng: &mut StdRng) -> Result<Vec<Frame>> {
+        Ok(match self {
+            Example::Alone(degradation) => {
+                frames.iter().map(|yuv| degradation.apply(&frame(cut.of(yuv)), rng)).collect()
+            }
+            Example::X264(quantiser) => {
+                let pair = coded::pair(frames.to_vec(), *quantiser, "medium")?;
+                pair.coded.iter().map(|yuv| frame(cut.of(yuv))).collect()
+            }
+        })
+    }
+}
+
 /// What is scored, with its name.
-pub fn examples(task: Task, scale: usize) -> Vec<(String, Degradation)> {
-    let named = |name: &str, degradation| (name.to_string(), degradation);
+pub fn examples(task: Task, scale: usize) -> Vec<(String, Example)> {
+    let named = |name: &str, degradation| (name.to_string(), Example::Alone(degradation));
     match task {
         Task::Denoise => {
-            [10.0, 25.0, 50.0].map(|s| (format!("sigma {s}"), Degradation::Noise(Noise::gaussian(s)))).into()
+            [10.0, 25.0, 50.0].map(|s| named(&format!("sigma {s}"), Degradation::Noise(Noise::gaussian(s)))).into()
         }
-        Task::Deblock => [20, 40].map(|q| (format!("JPEG {q}"), Degradation::Jpeg(q))).into(),
+        Task::Deblock => {
+            let jpeg = [20, 40, 80].map(|q| named(&format!("JPEG {q}"), Degradation::Jpeg(q)));
+            jpeg.into_iter().chain([28, 34].map(|q| (format!("x264 {q}"), Example::X264(q)))).collect()
+        }
         Task::Deblur => {
             let still = Noise::gaussian(0.0);
             vec![
@@ -52,13 +79,13 @@ pub struct Score {
     pub before: Option<f64>,
 }
 
-/// Scores `net` with one degradation. Gaussian levels are estimated, as they are where nobody knows them.
+/// Scores `net` with one example. Gaussian levels are estimated, as they are where nobody knows them.
 pub fn score(
     net: &RestoreNet,
     config: &Config,
     val: &Footage,
-    degradation: &Degradation,
-    kind: Kind,
+    example: &Example,
+    (kind, device): (Kind, Device),
 ) -> Result<Option<Score>> {
     let _guard = tch::no_grad_guard();
     let mut rng = StdRng::seed_from_u64(1);
@@ -68,12 +95,14 @@ pub fn score(
         let cut = Cut::middle(&shot[0], side);
         let mut aligner = Aligner::default();
         let mut restored: Option<Frame> = None;
-        for yuv in shot.iter().take(if config.history { FRAMES } else { 1 }) {
+        let wanted = if config.history || matches!(example, Example::X264(_)) { FRAMES } else { 1 };
+        let frames = &shot[..shot.len().min(wanted)];
+        for (yuv, bad) in frames.iter().zip(example.apply(&cut, frames, &mut rng)?) {
             let clean = frame(cut.of(yuv));
-            let bad = degradation.apply(&clean, &mut rng);
             let level = if config.level { noise::estimate(&bad) } else { 0.0 };
             let history = restored.take().and_then(|before| aligner.align(&bad, &before, level));
-            let output = net.forward(&samples::input(config, &bad, history.as_ref(), level, kind)?)?;
+            let input = samples::input(config, &bad, history.as_ref(), level, kind)?.f_to_device(device)?;
+            let output = net.forward(&input)?;
             let frame = samples::to_frames(&output.f_to_kind(Kind::Float)?, side, side)?.remove(0);
             score.psnr += psnr(&clean.plane(0), &frame.plane(0));
             score.ssim += ssim(&clean.plane(0), &frame.plane(0), side).unwrap_or(0.0);

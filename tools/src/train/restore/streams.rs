@@ -8,13 +8,17 @@ use gst_torch_models::restore::samples::{self, Frame};
 use gst_torch_models::restore::{Config, Task, noise};
 use rand::Rng;
 use rand::rngs::StdRng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::super::footage::{Cut, Footage, Shot};
 use super::coded::Pair;
 
 /// Levels to add to a noise level before it says how much a frame's error counts: errors grow slower than noise.
 const FLOOR: f64 = 4.0;
+
+/// The deblocker is to mend by as many decibels what was coded finely as what was coded coarsely: what counts is the error
+/// against the one that came, in squared levels. This brings the loss of coarse pictures to where it was.
+const COARSE: f64 = 16.0;
 
 /// What a step learns from.
 pub struct Batch {
@@ -24,6 +28,15 @@ pub struct Batch {
     pub target: Tensor,
     /// How much each frame's error counts, `(N, 1, 1, 1)`.
     pub weight: Tensor,
+}
+
+impl Batch {
+    pub fn on(self, device: Device) -> Result<Self> {
+        let Batch { input, target, weight } = self;
+        let [input, target, weight] =
+            [input.f_to_device(device)?, target.f_to_device(device)?, weight.f_to_device(device)?];
+        Ok(Batch { input, target, weight })
+    }
 }
 
 /// Mean luma from which a picture is well lit: what is to come out of the dark is no dark picture.
@@ -95,6 +108,13 @@ pub fn frame(picture: gst_torch_models::codec::picture::Picture) -> Frame {
     Frame { picture, width, height }
 }
 
+/// Mean of luma's squared errors.
+fn squared_error(a: &Frame, b: &Frame) -> f64 {
+    let [a, b] = [a, b].map(|frame| &frame.picture.planes[0].data);
+    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+    sum as f64 / a.len() as f64
+}
+
 pub struct Streams {
     config: Config,
     side: usize,
@@ -105,7 +125,7 @@ pub struct Streams {
 }
 
 /// How often the deblocker is given H.264 rather than JPEG.
-const H264: f64 = 0.35;
+const H264: f64 = 0.5;
 
 impl Streams {
     pub fn new(config: Config, side: usize, longest: usize) -> Self {
@@ -161,8 +181,11 @@ impl Streams {
             };
             let history = stream.restored.take().and_then(|before| stream.aligner.align(&bad, &before, level));
             inputs.push(samples::input(&self.config, &bad, history.as_ref(), level, kind)?);
+            weights.push(match self.config.task {
+                Task::Deblock => COARSE / (squared_error(&clean, &bad) + FLOOR),
+                _ => 1.0 / (stream.degradation.level() + FLOOR).sqrt(),
+            } as f32);
             targets.push(clean);
-            weights.push(1.0 / (stream.degradation.level() + FLOOR).sqrt() as f32);
         }
         Ok(Batch {
             input: Tensor::f_cat(&inputs, 0)?,
