@@ -60,6 +60,7 @@ pub(crate) struct Claims {
     pub task: Option<String>,
     pub description: Option<String>,
     pub licence: Option<String>,
+    pub call: Option<String>,
     pub labels: Option<Vec<String>>,
     pub size: Option<[usize; 2]>,
     pub colour: Option<Colour>,
@@ -94,6 +95,8 @@ pub struct ModelInfo {
     pub task: Fact<Option<String>>,
     pub description: Fact<Option<String>>,
     pub licence: Fact<Option<String>>,
+    /// What is run of a TorchScript file in place of its forward.
+    pub call: Fact<Option<String>>,
     pub labels: Fact<Vec<String>>,
     /// Width and height; `None` where nothing fixes it.
     pub size: Fact<Option<[usize; 2]>>,
@@ -154,6 +157,7 @@ impl ModelInfo {
             task: maybe!(task),
             description: maybe!(description),
             licence: maybe!(licence),
+            call: maybe!(call),
             labels: first!(labels, Vec::new()),
             size: maybe!(size),
             colour: first!(colour, Colour::Rgb),

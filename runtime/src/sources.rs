@@ -16,6 +16,7 @@ pub(crate) fn from_card(card: &Card) -> Claims {
         task: card.task.clone(),
         description: card.description.clone(),
         licence: card.licence.clone(),
+        call: card.call.clone(),
         labels: card.labels.clone(),
         size: card.input.size,
         colour: card.input.colour,

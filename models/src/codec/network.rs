@@ -43,8 +43,8 @@ pub struct Config {
 impl Config {
     /// `codec-s`: 4 kMAC a luma sample for analysis, 8 for synthesis.
     pub const SMALL: Config = Config { synthesis: [96, 3], analysis: [64, 3] };
-    /// `codec-m`: three times as much synthesis.
-    pub const MEDIUM: Config = Config { synthesis: [128, 5], analysis: [64, 3] };
+    /// `codec-m`: 8 and 24.
+    pub const MEDIUM: Config = Config { synthesis: [128, 5], analysis: [96, 3] };
 
     pub fn checked(self) -> Result<Self, String> {
         let fits = |[channels, blocks]: [i64; 2]| (8..=512).contains(&channels) && (0..=32).contains(&blocks);

@@ -4,6 +4,8 @@
 //! green, on every frame. Noise has no mean, so that over a wide window colours as they came are right but for little; what is
 //! finer stays as the network made it. Luma is left alone: near black and white noise is cut off, and has a mean.
 
+use multiversion::multiversion;
+
 use super::samples::Frame;
 use crate::codec::picture::Plane;
 
@@ -23,6 +25,8 @@ pub fn keep(restored: &mut Frame, came: &Frame, level: f64) {
 }
 
 /// Adds the mean of the difference from `came` in the window about each sample; windows end at the border.
+// Compiled for several sets of instructions, as the smallest knows no rounding.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn shift(plane: &mut Plane, came: &Plane, reach: usize) {
     let (width, height) = (plane.width, plane.height);
     let differences = |y: usize| came.row(y).iter().zip(plane.row(y)).map(|(a, b)| i32::from(*a) - i32::from(*b));

@@ -6,6 +6,8 @@
 //! new picture comes in, and from twice that distance on it is all there is. Means are kept in 256ths of a level: in whole
 //! levels they would stand still long before they are good.
 
+use multiversion::multiversion;
+
 use super::align::rests;
 use super::samples::Frame;
 use crate::codec::symbols::Block;
@@ -51,26 +53,33 @@ impl Steady {
             self.ages = vec![0; columns * rows];
             self.means = [0, 1, 2].map(|plane| fine(&before.picture.planes[plane].data));
         }
-        let (limit, memory) = (apart(level), memory(level));
-        for (square, age) in self.ages.iter_mut().enumerate() {
-            let (x, y) = (square % columns, square / columns);
-            let kept = if rests(&blocks[y / 2 * (columns / 2) + x / 2]) {
-                (2.0 - distance(restored, before, x * SQUARE, y * SQUARE, limit)).clamp(0.0, 1.0)
-            } else {
-                0.0
-            };
-            *age = ((f32::from(*age) * kept) as u16 + 1).min(SETTLING + memory);
-            let weight = (1.0 - kept).max(1.0 / f32::from(age.saturating_sub(SETTLING).max(1)));
-            for (plane, side) in [SQUARE, SQUARE / 2, SQUARE / 2].into_iter().enumerate() {
-                let samples = &mut restored.picture.planes[plane];
-                let width = samples.width;
-                for y in y * side..(y + 1) * side {
-                    let means = &mut self.means[plane][y * width + x * side..][..side];
-                    for (mean, sample) in means.iter_mut().zip(&mut samples.row_mut(y)[x * side..][..side]) {
-                        let old = f32::from(*mean);
-                        *mean = (old + (f32::from(*sample) * 256.0 - old) * weight).round() as u16;
-                        *sample = ((*mean + 128) >> 8) as u8;
-                    }
+        hold(self, restored, before, blocks, level);
+    }
+}
+
+// Compiled for several sets of instructions, as the smallest knows no rounding.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn hold(steady: &mut Steady, restored: &mut Frame, before: &Frame, blocks: &[Block], level: f64) {
+    let (limit, memory) = (apart(level), memory(level));
+    let columns = restored.picture.planes[0].width / SQUARE;
+    for (square, age) in steady.ages.iter_mut().enumerate() {
+        let (x, y) = (square % columns, square / columns);
+        let kept = if rests(&blocks[y / 2 * (columns / 2) + x / 2]) {
+            (2.0 - distance(restored, before, x * SQUARE, y * SQUARE, limit)).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        *age = ((f32::from(*age) * kept) as u16 + 1).min(SETTLING + memory);
+        let weight = (1.0 - kept).max(1.0 / f32::from(age.saturating_sub(SETTLING).max(1)));
+        for (plane, side) in [SQUARE, SQUARE / 2, SQUARE / 2].into_iter().enumerate() {
+            let samples = &mut restored.picture.planes[plane];
+            let width = samples.width;
+            for y in y * side..(y + 1) * side {
+                let means = &mut steady.means[plane][y * width + x * side..][..side];
+                for (mean, sample) in means.iter_mut().zip(&mut samples.row_mut(y)[x * side..][..side]) {
+                    let old = f32::from(*mean);
+                    *mean = (old + (f32::from(*sample) * 256.0 - old) * weight).round() as u16;
+                    *sample = ((*mean + 128) >> 8) as u8;
                 }
             }
         }
@@ -83,6 +92,7 @@ fn fine(samples: &[u8]) -> Vec<u16> {
 
 /// Root mean square of the difference of luma from `before`, as a part of how far pictures of that are apart; `flat` is how far
 /// those of a flat square are.
+#[inline(always)]
 fn distance(now: &Frame, before: &Frame, x: usize, y: usize, flat: f32) -> f32 {
     let (mut sum, mut squares, mut apart) = (0i32, 0i32, 0i32);
     for y in y..y + SQUARE {

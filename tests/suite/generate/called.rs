@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use gst_torch_runtime::Origin;
 use tch::{CModule, Device, Kind, Tensor};
 
 use super::{Source, frames, model, refusal};
@@ -55,6 +56,9 @@ fn a_decoder_that_is_a_method_of_a_whole_autoencoder() {
     let path = save("vae", "call = '(x, model.decode(x * torch.ones(x.size(0), 1)))[1]'\n[config]\nlatent = [6]\n");
     let latent = |level: f64| format!("latent=\"<{}>\"", [level; 6].map(|v| v.to_string()).join(","));
     assert_eq!(levels(&path, &[latent(0.2), latent(0.6)]), [51, 153]);
+    let file = gst_torch_models::builtin::open(path.to_str().unwrap()).unwrap();
+    let said = file.info.call;
+    assert!(said.value.is_some_and(|call| call.contains("model.decode")) && said.origin == Origin::Card);
 
     // Nobody says how it is called, or wrongly.
     let error = refusal(&model(&save("silent", "")));

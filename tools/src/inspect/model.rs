@@ -57,6 +57,7 @@ fn print_facts(info: &ModelInfo) {
     option("task", &info.task);
     option("description", &info.description);
     option("licence", &info.licence);
+    option("call", &info.call);
     let size = info.size.value.map_or("not fixed".into(), |[w, h]| format!("{w}x{h}"));
     line("input size", &size, &from(&info.size));
     line("colour", &words(&info.colour.value), &from(&info.colour));
