@@ -43,7 +43,7 @@ pub struct Config {
 impl Config {
     /// `codec-s`: 4 kMAC a luma sample for analysis, 8 for synthesis.
     pub const SMALL: Config = Config { synthesis: [96, 3], analysis: [64, 3] };
-    /// `codec-m`: 8 and 24.
+    /// 8 and 24 kMAC, which gained nothing so far: docs/performance.md.
     pub const MEDIUM: Config = Config { synthesis: [128, 5], analysis: [96, 3] };
 
     pub fn checked(self) -> Result<Self, String> {

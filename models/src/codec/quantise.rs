@@ -1,6 +1,6 @@
 //! Rounding of latents, by what they cost.
 
-use super::entropy::cost::estimate_bits;
+use super::entropy::cost::{BIT, SQUARES, estimate_bits, estimate_square};
 use super::entropy::scan::{CHROMA as CHROMA_SCAN, LUMA};
 use super::symbols::{CELL, CELLS, CHROMA, LEVEL_MAX};
 
@@ -9,6 +9,8 @@ use super::symbols::{CELL, CELLS, CHROMA, LEVEL_MAX};
 const BIT_WORTH: f32 = 0.2;
 /// The same where a latent is rounded, of intra and of inter pictures: less, since the analysis network has moved it already.
 const ROUNDING_WORTH: [f32; 2] = [0.06, 0.08];
+/// The same where a square of Y, U or V ends.
+const END_WORTH: f32 = 0.1;
 /// How much the cells around say about a latent, against the frequencies beside it.
 const CELLS_SAY: f32 = 0.7;
 /// Latents that nothing is around cost about as if their size were this, on average.
@@ -79,17 +81,40 @@ pub fn cell(around: &Around, inter: bool, colour: bool, levels: &mut [i16; CELL]
     if !colour {
         levels[super::symbols::CHROMA[0]..].fill(0);
     }
+    for square in SQUARES {
+        shorten(&soft[square.clone()], &mut levels[square], inter);
+    }
     if levels.iter().all(|l| *l == 0) {
         return;
     }
     // Lone small latents may cost more than they mend.
-    let bits = |levels: &[i16; CELL]| estimate_bits(levels, !inter) as f32 / 256.0;
+    let bits = |levels: &[i16; CELL]| estimate_bits(levels, !inter) as f32 / BIT as f32;
     let error = |levels: &[i16]| -> f32 { soft.iter().zip(levels).map(|(s, l)| (s - f32::from(*l)).powi(2)).sum() };
     if levels.iter().all(|l| l.abs() <= 1) {
         let empty = [0; CELL];
         if error(&empty) + BIT_WORTH * bits(&empty) <= error(levels) + BIT_WORTH * bits(levels) {
             levels.fill(0);
         }
+    }
+}
+
+/// Ends a square of Y, U or V earlier where a 1 at its end costs more than it mends, with the zeros before it.
+fn shorten(soft: &[f32], levels: &mut [i16], inter: bool) {
+    // The mean of a square that is predicted from nothing is coded on its own.
+    let first = usize::from(!inter);
+    let mut bits = estimate_square(levels, !inter);
+    while let Some(last) =
+        levels.iter().rposition(|l| *l != 0).filter(|last| *last >= first && levels[*last].abs() == 1)
+    {
+        let level = std::mem::take(&mut levels[last]);
+        let fewer = estimate_square(levels, !inter);
+        let error = soft[last].powi(2) - (soft[last] - f32::from(level)).powi(2);
+        let saved = (bits as f32 - fewer as f32) / BIT as f32;
+        if error > END_WORTH * saved {
+            levels[last] = level;
+            break;
+        }
+        bits = fewer;
     }
 }
 
@@ -117,8 +142,17 @@ mod tests {
 
     #[test]
     fn the_same_latent_is_kept_where_its_like_are_and_dropped_where_none_is() {
-        let busy = [(0, 3.0), (1, 2.2), (40, 0.8)];
-        assert_eq!((levels(&busy, 2.0)[40], levels(&busy, 0.1)[40]), (1, 0));
+        let busy = [(0, 3.0), (1, 2.2), (8, 0.8)];
+        assert_eq!((levels(&busy, 2.0)[8], levels(&busy, 0.1)[8]), (1, 0));
+    }
+
+    #[test]
+    fn a_square_ends_before_a_one_that_costs_more_than_it_mends() {
+        // Among as large ones, so that rounding alone keeps both.
+        let far = [(0, 3.0), (1, 2.2), (60, 0.7)];
+        assert_eq!(levels(&far, 2.0)[60], 0, "it would take a dozen zeros and more to get there");
+        assert_eq!(levels(&[(0, 3.0), (1, 2.2), (2, 0.7)], 2.0)[2], 1);
+        assert_eq!(levels(&[(0, 3.0), (1, 2.2), (60, 1.4)], 2.0)[60], 1, "it mends too much");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::batches::{Batch, Batches, Request};
 use super::card::{self, Trained};
 use super::checkpoint::{self, Progress};
 use super::dataset::Dataset;
+use super::learner::follow;
 use super::score::{as_input, calibrate, score};
 
 /// Pictures in memory at most: frames are kept as they were decoded, so that every epoch cuts them anew.
@@ -206,20 +207,8 @@ impl<'a> Run<'a> {
         if !(loss.classes.is_finite() && loss.boxes.is_finite()) {
             bail!("the loss is no number at step {}: try a lower --rate", self.progress.step);
         }
-        self.follow()?;
+        follow(&self.variables, &self.averages, self.progress.step)?;
         Ok((loss.classes, loss.boxes))
-    }
-
-    /// Moves the average towards the weights, quickly at first.
-    fn follow(&mut self) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        let step = self.progress.step as f64;
-        let keep = ((1.0 + step) / (10.0 + step)).min(0.999);
-        for (name, variable) in &self.variables {
-            let mut average = self.averages[name].shallow_clone();
-            let _ = average.f_lerp_(variable, 1.0 - keep)?;
-        }
-        Ok(())
     }
 
     fn write(&self, report: Option<Report>) -> Result<()> {

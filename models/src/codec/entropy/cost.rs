@@ -4,6 +4,8 @@
 //! where the surroundings are alike and worse where they are not, so an estimate tells choices for one cell apart, and no
 //! more.
 
+use std::ops::Range;
+
 use super::scan::{CHROMA, LUMA, Scan, ZONES, zone};
 use crate::codec::symbols::{CELL, CHROMA as PARTS};
 
@@ -84,13 +86,18 @@ impl Table {
     }
 }
 
+/// Where the latents of Y, U and V are in a cell.
+pub const SQUARES: [Range<usize>; 3] = [0..PARTS[0], PARTS[0]..PARTS[1], PARTS[1]..CELL];
+
 /// About what the latents of one cell take, in 1/256 bit. `flat` is whether the block is predicted from nothing.
 pub fn estimate_bits(levels: &[i16; CELL], flat: bool) -> u32 {
-    let tables = if flat { &FLAT } else { &INTER };
-    let [from_u, from_v] = PARTS;
-    tables[0].estimate(&levels[..from_u], &LUMA)
-        + tables[1].estimate(&levels[from_u..from_v], &CHROMA)
-        + tables[1].estimate(&levels[from_v..], &CHROMA)
+    SQUARES.into_iter().map(|square| estimate_square(&levels[square], flat)).sum()
+}
+
+/// The same of Y, U or V of a cell.
+pub fn estimate_square(levels: &[i16], flat: bool) -> u32 {
+    let [luma, chroma] = if flat { &FLAT } else { &INTER };
+    if levels.len() == SQUARES[0].len() { luma.estimate(levels, &LUMA) } else { chroma.estimate(levels, &CHROMA) }
 }
 
 #[cfg(test)]

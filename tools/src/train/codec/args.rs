@@ -23,9 +23,6 @@ pub struct Args {
     /// What learns, one after the other: the networks of intra and of inter pictures, the prior of the entropy coder
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Stage::Intra, Stage::Inter, Stage::Prior])]
     pub stage: Vec<Stage>,
-    /// What of a network learns
-    #[arg(long, value_enum, default_value_t = Part::All)]
-    pub part: Part,
     /// Weights to begin with: a built-in model, a card, or a safetensors file, of this --size or a smaller one
     #[arg(long, value_name = "MODEL")]
     pub from: Option<String>,
@@ -89,23 +86,6 @@ pub enum Stage {
     Intra,
     Inter,
     Prior,
-}
-
-#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    All,
-    /// What the decoder has of it: the bits of a key frame stay, and it is decoded better
-    Decoder,
-}
-
-impl Part {
-    /// Whether the variable of this name learns.
-    pub fn has(self, name: &str) -> bool {
-        match self {
-            Part::All => true,
-            Part::Decoder => name.contains(".synthesis.") || name.ends_with(".inverse"),
-        }
-    }
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

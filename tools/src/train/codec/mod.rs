@@ -27,6 +27,7 @@ use tch::{Device, Kind, Tensor, nn};
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
 use super::footage::{Cut, Footage, Source};
+use super::learner::follow;
 use crate::media::Yuv;
 pub use args::Args;
 use args::{Coding, Size, Stage};
@@ -175,12 +176,8 @@ impl<'a> Run<'a> {
         average.store.copy(&nets.store)?;
         average.store.freeze();
         let mine = if stage == Stage::Intra { ["intra.", "rate.intra."] } else { ["inter.", "rate.inter."] };
-        let (mut variables, others): (Vec<_>, Vec<_>) = nets
-            .store
-            .variables()
-            .into_iter()
-            .partition(|(name, _)| args.part.has(name) && mine.iter().any(|m| name.starts_with(m)));
-        others.iter().for_each(|(_, variable)| drop(variable.set_requires_grad(false)));
+        let all = nets.store.variables().into_iter();
+        let mut variables: Vec<_> = all.filter(|(name, _)| mine.iter().any(|m| name.starts_with(m))).collect();
         variables.sort_by(|a, b| a.0.cmp(&b.0));
         let weights: usize = variables.iter().map(|(_, v)| v.numel()).sum();
         let [analysis, synthesis] = config.macs();
@@ -191,8 +188,8 @@ impl<'a> Run<'a> {
             synthesis / 1e3
         );
         let setting = format!(
-            "{:?} {:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
-            stage, args.size, args.part, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
+            "{:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
+            stage, args.size, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
         );
         Ok(Run {
             args,
@@ -295,7 +292,7 @@ impl<'a> Run<'a> {
         if self.stage == Stage::Inter {
             self.streams.decoded(&outcome.decoded)?;
         }
-        self.follow()?;
+        follow(&self.variables, &self.averages, self.progress.step)?;
         let mean = |x: &Tensor| -> Result<f64> { Ok(x.f_detach()?.f_mean(Kind::Float)?.try_into()?) };
         let numbers = [loss.f_detach()?.try_into()?, mean(&outcome.bits)?, mean(&outcome.error)?];
         ensure!(numbers.iter().all(|n| n.is_finite()), "the loss is no number: try a lower --rate");
@@ -319,18 +316,6 @@ impl<'a> Run<'a> {
             coded: None,
             corrected: None,
         })
-    }
-
-    /// Moves the average towards the weights, quickly at first.
-    fn follow(&mut self) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        let step = self.progress.step as f64;
-        let keep = ((1.0 + step) / (10.0 + step)).min(0.999);
-        for (name, variable) in &self.variables {
-            let mut average = self.averages[name].shallow_clone();
-            let _ = average.f_lerp_(variable, 1.0 - keep)?;
-        }
-        Ok(())
     }
 
     /// Bits and PSNR of luma at some qualities, of the averaged weights, on the middle of each validation shot.

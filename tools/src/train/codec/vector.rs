@@ -15,6 +15,7 @@ use tch::{Device, Kind, Tensor, nn};
 use toml::{Table, Value};
 
 use super::super::footage::{Cut, Footage, Shot};
+use super::super::learner::follow;
 use super::args::Args;
 use super::objective::split;
 use super::{CLIP, schedule};
@@ -186,22 +187,10 @@ impl Run<'_> {
         let loss = loss(&self.nets.network, &samples, &kept, self.args.precision.kind())?;
         loss.f_backward()?;
         self.optimiser.step(rate, CLIP)?;
-        self.follow()?;
+        follow(&self.variables, &self.averages, self.progress.step)?;
         let number = f64::try_from(loss.f_detach()?)?;
         ensure!(number.is_finite(), "the loss is no number: try a lower --rate");
         Ok(number)
-    }
-
-    /// Moves the average towards the weights, quickly at first.
-    fn follow(&mut self) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        let step = self.progress.step as f64;
-        let keep = ((1.0 + step) / (10.0 + step)).min(0.999);
-        for (name, variable) in &self.variables {
-            let mut average = self.averages[name].shallow_clone();
-            let _ = average.f_lerp_(variable, 1.0 - keep)?;
-        }
-        Ok(())
     }
 
     /// Whole digits of the averaged network, in the order in which they are coded.
