@@ -21,7 +21,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train a model from labelled pictures and videos.
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Print quality figures of a model or of result files.
     Eval(eval::Args),
     /// Measure speed, side by side with a bare libtorch loop.
@@ -34,7 +34,7 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let result = match Cli::parse().command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -150,7 +150,7 @@ mod tests {
     fn a_square_ends_before_a_one_that_costs_more_than_it_mends() {
         // Among as large ones, so that rounding alone keeps both.
         let far = [(0, 3.0), (1, 2.2), (60, 0.7)];
-        assert_eq!(levels(&far, 2.0)[60], 0, "it would take a dozen zeros and more to get there");
+        assert_eq!(levels(&far, 2.0)[60], 0, "it would take dozens of zeros to get there");
         assert_eq!(levels(&[(0, 3.0), (1, 2.2), (2, 0.7)], 2.0)[2], 1);
         assert_eq!(levels(&[(0, 3.0), (1, 2.2), (60, 1.4)], 2.0)[60], 1, "it mends too much");
     }
