@@ -20,11 +20,12 @@ fn every_training_of_clips_begins_and_ends_in_a_process_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("ball.avi");
     clip(&video);
-    let common = "--steps 1 --every 1 --batch-size 2 --threads 1";
+    let common = "--steps 1 --every 1 --batch-size 2 --threads 1 --device cpu";
     for (name, words) in [
         ("codec", "codec --cut 32 --length 2 --shots 1 --stage intra,prior"),
         ("vector", "codec --coding vector --cut 32 --shots 1"),
         ("restore", "restore --task denoise --cut 32"),
+        ("deblock", "restore --task deblock --cut 32"),
         ("interpolate", "interpolate --cut 32"),
         ("generate", "generate --network vqvae --size 32x32 --channels 8"),
     ] {

@@ -81,11 +81,11 @@ pub fn cell(around: &Around, inter: bool, colour: bool, levels: &mut [i16; CELL]
     if !colour {
         levels[super::symbols::CHROMA[0]..].fill(0);
     }
-    for square in SQUARES {
-        shorten(&soft[square.clone()], &mut levels[square], inter);
-    }
     if levels.iter().all(|l| *l == 0) {
         return;
+    }
+    for square in SQUARES {
+        shorten(&soft[square.clone()], &mut levels[square], inter);
     }
     // Lone small latents may cost more than they mend.
     let bits = |levels: &[i16; CELL]| estimate_bits(levels, !inter) as f32 / BIT as f32;
@@ -102,19 +102,20 @@ pub fn cell(around: &Around, inter: bool, colour: bool, levels: &mut [i16; CELL]
 fn shorten(soft: &[f32], levels: &mut [i16], inter: bool) {
     // The mean of a square that is predicted from nothing is coded on its own.
     let first = usize::from(!inter);
-    let mut bits = estimate_square(levels, !inter);
-    while let Some(last) =
-        levels.iter().rposition(|l| *l != 0).filter(|last| *last >= first && levels[*last].abs() == 1)
-    {
+    let one_at_the_end =
+        |levels: &[i16]| levels.iter().rposition(|l| *l != 0).filter(|last| *last >= first && levels[*last].abs() == 1);
+    let mut bits = None;
+    while let Some(last) = one_at_the_end(levels) {
+        let now = bits.unwrap_or_else(|| estimate_square(levels, !inter));
         let level = std::mem::take(&mut levels[last]);
         let fewer = estimate_square(levels, !inter);
         let error = soft[last].powi(2) - (soft[last] - f32::from(level)).powi(2);
-        let saved = (bits as f32 - fewer as f32) / BIT as f32;
+        let saved = (now as f32 - fewer as f32) / BIT as f32;
         if error > END_WORTH * saved {
             levels[last] = level;
             break;
         }
-        bits = fewer;
+        bits = Some(fewer);
     }
 }
 

@@ -3,18 +3,20 @@
 /// What equal samples score, in dB: without a limit, one such frame would make the mean of a sequence infinite.
 pub const LIMIT: f64 = 100.0;
 
-/// PSNR in dB, 0 to `LIMIT`, of two planes of the same size.
-pub fn psnr(original: &[u8], decoded: &[u8]) -> f64 {
+/// The mean of squared differences of two planes of the same size.
+pub fn squared_error(original: &[u8], decoded: &[u8]) -> f64 {
     // The squares of 2^16 differences fit in 32 bits, which is what the compiler makes vectors of.
     let part = |(a, b): (&[u8], &[u8])| -> u64 {
         a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>().into()
     };
     let error: u64 = original.chunks(1 << 16).zip(decoded.chunks(1 << 16)).map(part).sum();
-    if error == 0 {
-        return LIMIT;
-    }
-    let mean = error as f64 / original.len() as f64;
-    (10.0 * (255.0 * 255.0 / mean).log10()).min(LIMIT)
+    error as f64 / original.len() as f64
+}
+
+/// PSNR in dB, 0 to `LIMIT`, of two planes of the same size.
+pub fn psnr(original: &[u8], decoded: &[u8]) -> f64 {
+    let error = squared_error(original, decoded);
+    if error == 0.0 { LIMIT } else { (10.0 * (255.0 * 255.0 / error).log10()).min(LIMIT) }
 }
 
 /// One figure of the PSNRs of Y, U and V, by the weights that video coding has for 4:2:0: (6 Y + U + V) / 8.

@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
     fn step(&mut self, batch: &Batch, rate: f64) -> Result<(f64, f64)> {
         let size @ (width, height) = self.args.cut.unwrap_or(self.args.size);
         let input = as_input(&batch.pixels, batch.truths.len(), size, self.args.precision.kind())?;
-        let maps = self.network.forward_t(&input.f_to_device(self.average_store.device())?, true)?;
+        let maps = self.network.forward_t(&input.f_to_device(self.network.device())?, true)?;
         let loss = loss(&maps, (width as u32, height as u32), &batch.truths)?;
         loss.total.f_backward()?;
         self.optimiser.step(rate, CLIP)?;

@@ -159,21 +159,21 @@ fn draw(coded: &[Coded], window: usize, count: usize, rng: &mut StdRng) -> Resul
 }
 
 /// 1 at the places of the groups from `turn` on, `(1, h, w)`.
-fn undecided(config: &sequence::Config, turn: usize) -> Result<Tensor> {
+fn undecided(config: &sequence::Config, turn: usize, device: Device) -> Result<Tensor> {
     let width = config.grid[0] as usize;
     let places: Vec<f32> =
         (0..config.places()).map(|p| f32::from(u8::from(group(p % width, p / width) >= turn))).collect();
-    Ok(Tensor::f_from_slice(&places)?.f_view([1, config.grid[1], config.grid[0]])?)
+    Ok(Tensor::f_from_slice(&places)?.f_view([1, config.grid[1], config.grid[0]])?.f_to_device(device)?)
 }
 
 /// Nats a code of what is not decided yet, at a random turn for each window.
 fn loss(net: &Sequence, windows: &Tensor, config: &sequence::Config, rng: &mut StdRng, kind: Kind) -> Result<Tensor> {
-    let count = windows.size()[0];
-    let masks = (0..count).map(|_| undecided(config, rng.random_range(0..GROUPS))).collect::<Result<Vec<_>>>()?;
-    let mask = Tensor::f_cat(&masks, 0)?.f_to_device(windows.device())?;
+    let (count, device) = (windows.size()[0], windows.device());
+    let masks =
+        (0..count).map(|_| undecided(config, rng.random_range(0..GROUPS), device)).collect::<Result<Vec<_>>>()?;
+    let mask = Tensor::f_cat(&masks, 0)?;
     let damage: Vec<f64> = (0..count).map(|_| rng.random_range(0.0..DAMAGE)).collect();
     let past = windows.f_narrow(1, 0, config.frames)?;
-    let device = windows.device();
     let chances = Tensor::f_rand(past.size(), (Kind::Float, device))?;
     let limits = Tensor::f_from_slice(&damage)?.f_to_kind(Kind::Float)?.f_view([-1, 1, 1, 1])?.f_to_device(device)?;
     let others = Tensor::f_randint(config.codes, past.size(), (Kind::Int64, device))?;
@@ -208,8 +208,8 @@ fn score(net: &Sequence, coded: &[Coded], config: &sequence::Config) -> Result<O
             let past = clip.codes.f_narrow(0, first, config.frames)?.f_unsqueeze(0)?;
             let next = clip.codes.f_narrow(0, first + config.frames, 1)?;
             for turn in 0..GROUPS {
-                let from = undecided(config, turn)?.f_to_device(next.device())?;
-                let later = undecided(config, turn + 1)?.f_to_device(next.device())?;
+                let [from, later] = [turn, turn + 1].map(|turn| undecided(config, turn, next.device()));
+                let (from, later) = (from?, later?);
                 let now = from.f_sub(&later)?;
                 // All from this turn on are hidden, but only those of this turn are counted.
                 let hidden = Tensor::f_full(next.size(), config.codes, (Kind::Int64, next.device()))?;

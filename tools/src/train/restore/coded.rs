@@ -45,7 +45,8 @@ pub fn pairs(data: &Footage, side: usize, rng: &mut impl Rng) -> Result<Vec<Pair
     bar.set_style(ProgressStyle::with_template("coding by x264 {wide_bar} {pos}/{len} {eta}")?);
     let mut pairs = Vec::new();
     for shot in bar.wrap_iter(shots.into_iter()) {
-        for _ in 0..if shot.len() > 1 { TIMES } else { STILL_TIMES } {
+        let times = if shot.len() > 1 { TIMES } else { STILL_TIMES };
+        for _ in 0..times {
             let frames = match &shot[..] {
                 [still] => pan(still, side, rng),
                 moving => Some(moving.iter().take(FRAMES).cloned().collect()),

@@ -2,6 +2,7 @@
 //! each frame. What a stream becomes when it ends is another scene, as after a cut.
 
 use anyhow::{Context, Result, anyhow};
+use gst_torch_models::metrics::psnr::squared_error;
 use gst_torch_models::restore::align::Aligner;
 use gst_torch_models::restore::degrade::Degradation;
 use gst_torch_models::restore::samples::{self, Frame};
@@ -19,6 +20,8 @@ const FLOOR: f64 = 4.0;
 /// The deblocker is to mend by as many decibels what was coded finely as what was coded coarsely: what counts is the error
 /// against the one that came, in squared levels. This brings the loss of coarse pictures to where it was.
 const COARSE: f64 = 16.0;
+/// Added to that error, so that a picture which hardly lost anything counts for little.
+const FINE: f64 = 4.0;
 
 /// What a step learns from.
 pub struct Batch {
@@ -108,13 +111,6 @@ pub fn frame(picture: gst_torch_models::codec::picture::Picture) -> Frame {
     Frame { picture, width, height }
 }
 
-/// Mean of luma's squared errors.
-fn squared_error(a: &Frame, b: &Frame) -> f64 {
-    let [a, b] = [a, b].map(|frame| &frame.picture.planes[0].data);
-    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
-    sum as f64 / a.len() as f64
-}
-
 pub struct Streams {
     config: Config,
     side: usize,
@@ -182,7 +178,10 @@ impl Streams {
             let history = stream.restored.take().and_then(|before| stream.aligner.align(&bad, &before, level));
             inputs.push(samples::input(&self.config, &bad, history.as_ref(), level, kind)?);
             weights.push(match self.config.task {
-                Task::Deblock => COARSE / (squared_error(&clean, &bad) + FLOOR),
+                Task::Deblock => {
+                    let [clean, bad] = [&clean, &bad].map(|frame| &frame.picture.planes[0].data);
+                    COARSE / (squared_error(clean, bad) + FINE)
+                }
                 _ => 1.0 / (stream.degradation.level() + FLOOR).sqrt(),
             } as f32);
             targets.push(clean);
