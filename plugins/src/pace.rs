@@ -29,6 +29,19 @@ pub struct Backlog {
     behind: Duration,
 }
 
+/// Where nothing says how long a frame is shown.
+const UNKNOWN: Duration = Duration::from_millis(40);
+
+/// How long after the frame before one comes: its duration, else by the frame rate of its caps, else `since` the timestamp of the
+/// frame before.
+pub fn spacing(duration: Option<gst::ClockTime>, rate: gst::Fraction, since: Option<gst::ClockTime>) -> Duration {
+    let by_rate = || {
+        let (frames, seconds) = (u64::try_from(rate.numer()).ok()?, u64::try_from(rate.denom()).ok()?);
+        (gst::ClockTime::SECOND * seconds).nseconds().checked_div(frames).map(gst::ClockTime::from_nseconds)
+    };
+    duration.or_else(by_rate).or(since).map_or(UNKNOWN, Duration::from)
+}
+
 /// Being behind by less is jitter.
 const LENIENCE: Duration = Duration::from_millis(100);
 
@@ -67,6 +80,16 @@ mod tests {
         assert_eq!((late(10), late(39)), (0, 0));
         assert!((45..=50).contains(&late(80)), "{}", late(80));
         assert!((70..=75).contains(&late(160)), "{}", late(160));
+    }
+
+    #[test]
+    fn frames_without_a_duration_are_spaced_by_what_else_is_known() {
+        let ms = gst::ClockTime::from_mseconds;
+        let of = |duration, rate: (i32, i32), since| spacing(duration, gst::Fraction::new(rate.0, rate.1), since);
+        assert_eq!(of(Some(ms(33)), (25, 1), Some(ms(7))), Duration::from_millis(33));
+        assert_eq!(of(None, (4, 1), Some(ms(7))), Duration::from_millis(250));
+        assert_eq!(of(None, (0, 1), Some(ms(7))), Duration::from_millis(7));
+        assert_eq!(of(None, (0, 1), None), Duration::from_millis(40));
     }
 
     #[test]

@@ -6,13 +6,11 @@
 use gst_torch_runtime::{Error, Result};
 
 use super::canvas::Frame;
-use super::control::{Guess, Rate};
+use super::control::{Guess, Rate, Tries};
 use super::stream::Header;
 
 /// Bits of a picture unit besides its arrays, about.
 const UNIT_BITS: u32 = 12 * 8;
-/// How often a picture is coded at most, to meet its bits.
-const ATTEMPTS: u32 = 3;
 
 /// What a picture's array is known by in the next one: the low 16 bits of the CRC-32 over its numbers, each as 32 bits,
 /// little-endian.
@@ -26,31 +24,28 @@ pub(super) fn checksum(numbers: &[i32]) -> u16 {
 }
 
 /// Codes a picture with the step that its rate asks for; `code` says what came out, and its bytes. Coded again with other
-/// steps where the bits turn out too many or too few.
+/// steps where the bits turn out too many or too few. `beside` foretells the bits that come on top.
 pub(super) fn fit<T>(
     guess: &mut Guess,
     rate: Rate,
     key: bool,
+    beside: &Guess,
     mut code: impl FnMut(u8) -> Result<(T, usize)>,
 ) -> Result<(u8, T)> {
     let mut step = match rate {
         Rate::Step(step) => step.min(127),
         Rate::Bits { target, .. } => guess.step(key, target),
     };
-    for attempt in 1.. {
+    let mut tries = Tries::default();
+    loop {
         let (coded, bytes) = code(step)?;
-        let bits = bytes as u32 * 8 + UNIT_BITS;
+        let bits = bytes as u32 * 8 + UNIT_BITS + beside.bits(key, step);
         guess.learn(key, step, bits);
-        let wanted = match rate {
-            Rate::Bits { target, least, most } if !(least..=most).contains(&bits) => guess.step(key, target),
-            _ => step,
-        };
-        if wanted == step || attempt == ATTEMPTS {
-            return Ok((step, coded));
+        match tries.next(rate, step, bits, rate.target().map_or(step, |target| guess.step(key, target))) {
+            Some(next) => step = next,
+            None => return Ok((step, coded)),
         }
-        step = wanted;
     }
-    unreachable!("the attempts are counted")
 }
 
 /// An error for a picture that is not what the header says.
@@ -74,14 +69,14 @@ mod tests {
         // Halved by every 12 steps.
         let bytes = |step: u8| (40_000.0 * (-f64::from(step) / 12.0).exp2()) as usize;
         let rate = Rate::Bits { target: 60_000, least: 54_000, most: 66_000 };
-        let mut last = 0;
-        for _ in 0..5 {
-            let (step, coded) = fit(&mut guess, rate, true, |step| Ok((bytes(step), bytes(step)))).unwrap();
-            assert_eq!(coded, bytes(step));
-            last = coded * 8;
-        }
-        assert!((54_000..=66_000).contains(&last), "{last}");
-        let (step, _) = fit(&mut guess, Rate::Step(200), true, |step| Ok(((), bytes(step)))).unwrap();
+        let mut beside = Guess::default();
+        let (step, coded) = fit(&mut guess, rate, true, &beside, |step| Ok((bytes(step), bytes(step)))).unwrap();
+        assert_eq!(coded, bytes(step));
+        assert!((54_000..=66_000).contains(&(coded * 8)), "{coded} bytes");
+        beside.learn(true, 60, 30_000);
+        let (step, coded) = fit(&mut guess, rate, true, &beside, |step| Ok((bytes(step), bytes(step)))).unwrap();
+        assert!((54_000..=66_000).contains(&(coded * 8 + beside.bits(true, step) as usize)), "{coded} bytes");
+        let (step, _) = fit(&mut guess, Rate::Step(200), true, &beside, |step| Ok(((), bytes(step)))).unwrap();
         assert_eq!(step, 127);
     }
 

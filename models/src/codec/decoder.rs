@@ -47,6 +47,8 @@ pub struct Decoder {
     header: Header,
     coders: Vec<Coder>,
     decoded: Option<Picture>,
+    /// The one before it, if that is not a key frame's.
+    older: Option<Picture>,
     /// Set when a picture was lost: nothing but an intra picture can follow.
     lost: bool,
     detail: Option<Detail>,
@@ -61,7 +63,7 @@ impl Decoder {
             .collect();
         let network = model.network();
         let detail = Detail::new(header.width.into(), header.height.into(), header.subsampling);
-        Decoder { model, network, header, coders, decoded: None, lost: true, detail }
+        Decoder { model, network, header, coders, decoded: None, older: None, lost: true, detail }
     }
 
     pub fn header(&self) -> &Header {
@@ -81,7 +83,9 @@ impl Decoder {
     pub fn decode(&mut self, unit: &PictureUnit) -> Result<Frame, DecodeError> {
         let result = self.try_decode(unit);
         self.lost = result.is_err();
-        let mut frame = Frame::of_canvas(self.decoded.insert(result?), &self.header);
+        let decoded = result?;
+        self.older = self.decoded.take().filter(|_| unit.kind == Kind::Inter);
+        let mut frame = Frame::of_canvas(self.decoded.insert(decoded), &self.header);
         if let Some(detail) = &mut self.detail {
             let decoded = detail.decode(unit.detail.unwrap_or_default(), &mut frame, unit.step);
             if let Err(reason) = decoded {
@@ -123,8 +127,9 @@ impl Decoder {
             slices.push(slice);
         }
         if let Some(reference) = &reference {
+            let older = self.older.as_ref().filter(|_| unit.kind == Kind::Inter).map(Reference::new);
             for (slice, rows) in slices.iter().zip(self.header.slices()) {
-                predict(reference, &slice.blocks, rows, &mut prediction);
+                predict(reference, older.as_ref(), &slice.blocks, rows, &mut prediction);
             }
         }
         let torch = |e: TchError| Error::torch(&self.model.name, e.to_string());

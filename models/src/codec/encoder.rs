@@ -8,7 +8,7 @@ use tch::TchError;
 
 use super::canvas::Frame;
 use super::cells;
-use super::control::{Guess, Rate};
+use super::control::{Guess, Rate, Tries};
 use super::detail::Detail;
 use super::entropy::Coder;
 use super::model::Model;
@@ -27,8 +27,6 @@ pub const KEY_STEPS: u8 = 12;
 
 /// Bits of a picture unit besides its slices, about.
 const UNIT_BITS: u32 = 12 * 8;
-/// How often a picture's latents are rounded and coded at most, to meet its bits.
-const ATTEMPTS: u32 = 3;
 
 /// How one picture is to be coded.
 #[derive(Debug, Clone, Default)]
@@ -57,8 +55,9 @@ pub struct Encoder {
     network: Network,
     header: Header,
     coders: Vec<Coder>,
-    /// The picture before, as the decoder has it.
+    /// The picture before, as the decoder has it, and the older one before that, if it is not a key frame's.
     decoded: Option<Picture>,
+    older: Option<Picture>,
     /// Of the picture before, slice by slice.
     symbols: Vec<Symbols>,
     /// Whether the picture before is a key frame.
@@ -66,6 +65,7 @@ pub struct Encoder {
     number: u8,
     guess: Guess,
     detail: Option<Detail>,
+    detail_guess: Guess,
 }
 
 /// Symbols and bytes of each slice, and the picture as it will be decoded.
@@ -102,11 +102,13 @@ impl Encoder {
             header,
             coders,
             decoded: None,
+            older: None,
             symbols: Vec::new(),
             after_key: false,
             number: 0,
             guess: Guess::default(),
             detail,
+            detail_guess: Guess::default(),
         }
     }
 
@@ -146,9 +148,12 @@ impl Encoder {
         }
         .map_err(torch)?;
         self.decoded = Some(decoded);
+        self.older = reference;
         let detail = match (&mut self.detail, &self.decoded) {
             (Some(detail), Some(canvas)) => {
-                Some(detail.encode(frame, &mut Frame::of_canvas(canvas, &self.header), draft.step, key))
+                let bytes = detail.encode(frame, &mut Frame::of_canvas(canvas, &self.header), draft.step, key);
+                self.detail_guess.learn(key, draft.step, bytes.len() as u32 * 8);
+                Some(bytes)
             }
             _ => None,
         };
@@ -188,24 +193,21 @@ impl Encoder {
     /// Rounds and codes the latents, with other steps where the bits turn out too many or too few.
     fn fit(&mut self, draft: &mut Draft, rate: Rate) -> Result<Outcome, TchError> {
         let key = draft.key;
-        for attempt in 1.. {
+        let mut tries = Tries::default();
+        loop {
             let slices = self.quantise(draft);
             let mut coders = self.coders.clone();
             let coded = code(&mut coders, &slices, key)?;
-            let bits = bits(&coded);
+            let bits = bits(&coded) + self.detail_guess.bits(key, draft.step);
             self.guess.learn(key, draft.step, bits);
-            let wanted = match rate {
-                Rate::Bits { target, least, most } if !(least..=most).contains(&bits) => self.guess.step(key, target),
-                _ => draft.step,
-            };
-            if wanted == draft.step || attempt == ATTEMPTS {
+            let guess = rate.target().map_or(draft.step, |target| self.guess.step(key, target));
+            let Some(step) = tries.next(rate, draft.step, bits, guess) else {
                 self.coders = coders;
                 let decoded = reconstruct(&self.model, &self.network, &slices, &draft.prediction)?;
                 return Ok((slices, coded, decoded));
-            }
-            self.change_step(draft, wanted);
+            };
+            self.change_step(draft, step);
         }
-        unreachable!("the attempts are counted")
     }
 
     /// Latents for another step, as if the analysis network had not looked at it.
@@ -239,7 +241,7 @@ impl Encoder {
         let (columns, rows) = canvas.blocks();
         let key = reference.is_none();
         let (still, moved) = match reference {
-            Some(reference) => (None, Some(self.motion(canvas, reference, step, &self.symbols))),
+            Some(reference) => (None, Some(self.motion(canvas, reference, self.older.as_ref(), step, &self.symbols))),
             None => self.beside_still(canvas, step).unzip(),
         };
         let kind = if moved.is_some() { Kind::Inter } else { Kind::Intra };
@@ -262,21 +264,28 @@ impl Encoder {
     fn beside_still(&self, canvas: &Picture, step: u8) -> Option<([Tone; 3], Motion)> {
         let still = self.model.still(canvas.blocks())?;
         let tones = tone::between(still, canvas);
-        let (blocks, prediction) = self.motion(canvas, &tone::apply(&tones, still), step, &[]);
+        let (blocks, prediction) = self.motion(canvas, &tone::apply(&tones, still), None, step, &[]);
         mostly_predicted(&blocks).then_some((tones, (blocks, prediction)))
     }
 
     /// The motion of a picture's blocks, and the prediction that comes of it; `before` are the symbols of the picture before.
-    fn motion(&self, canvas: &Picture, from: &Picture, step: u8, before: &[Symbols]) -> Motion {
+    fn motion(
+        &self,
+        canvas: &Picture,
+        from: &Picture,
+        older: Option<&Picture>,
+        step: u8,
+        before: &[Symbols],
+    ) -> Motion {
         let (columns, rows) = canvas.blocks();
-        let reference = Reference::new(from);
+        let (reference, older) = (Reference::new(from), older.map(Reference::new));
         let settings = Settings { threads: motion::threads(), ..Settings::for_step(step_size(f64::from(step)) as f32) };
         let mut prediction = Picture::grey(columns, rows);
         let mut blocks = Vec::with_capacity(columns * rows);
         for (index, slice) in self.header.slices().enumerate() {
             let before = before.get(index).map(|slice| &slice.blocks[..]);
-            let found = motion::search(canvas, &reference, slice.clone(), before, &settings);
-            predict(&reference, &found, slice, &mut prediction);
+            let found = motion::search(canvas, &reference, older.as_ref(), slice.clone(), before, &settings);
+            predict(&reference, older.as_ref(), &found, slice, &mut prediction);
             blocks.extend(found);
         }
         (blocks, prediction)
@@ -341,10 +350,16 @@ fn bits(coded: &[Vec<u8>]) -> u32 {
 }
 
 /// Puts the prediction of a slice, the `rows` of blocks, in place.
-pub(super) fn predict(reference: &Reference, blocks: &[Block], rows: Range<usize>, prediction: &mut Picture) {
+pub(super) fn predict(
+    reference: &Reference,
+    older: Option<&Reference>,
+    blocks: &[Block],
+    rows: Range<usize>,
+    prediction: &mut Picture,
+) {
     let columns = prediction.blocks().0;
     let mut slice = Picture::grey(columns, rows.len());
-    motion::compensate(reference, blocks, columns, rows.start, &mut slice);
+    motion::compensate(reference, older, blocks, columns, rows.start, &mut slice);
     for (whole, part) in prediction.planes.iter_mut().zip(&slice.planes) {
         let first = rows.start * part.height / rows.len() * part.width;
         whole.data[first..first + part.data.len()].copy_from_slice(&part.data);

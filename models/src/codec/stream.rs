@@ -3,7 +3,7 @@
 use super::symbols::Kind;
 use super::tone::Tone;
 
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 pub const MARKER: [u8; 2] = [0x9e, 0x54];
 /// Payloads are at most this long.
 pub const LENGTH_MAX: usize = 1 << 28;
@@ -423,7 +423,7 @@ mod tests {
             payload[at] = value;
             Header::read(&payload).unwrap_err().to_string()
         };
-        assert_eq!(with(0, 9), "bitstream version 9; this decoder knows version 1");
+        assert_eq!(with(0, 9), "bitstream version 9; this decoder knows version 2");
         assert!(with(1, 0).contains("coding 0"));
         let width = 2 + 16 + 1 + 7;
         assert!(with(width, 0xff).contains("expected 1 to 8192"));

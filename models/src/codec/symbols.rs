@@ -47,6 +47,9 @@ pub struct Block {
     pub mode: Mode,
     /// Of the four quarters, top left first; all the same unless `mode` is `Split`, zero where it is `Flat`.
     pub vectors: [Vector; CELLS],
+    /// If the prediction is the mean of two: where the other one is in the older picture, the one before the picture before.
+    /// Only of blocks that are moved and coded.
+    pub second: Option<Vector>,
     /// Added to the picture's step index (finer below zero), within plus and minus 31.
     pub step: i8,
 }
@@ -87,7 +90,8 @@ impl Symbols {
             let block = self.blocks[index];
             let empty = || self.levels[index * CELLS * CELL..][..CELLS * CELL].iter().all(|level| *level == 0);
             let foretold = || block.vectors[0] == predict_vector(&self.blocks, self.columns, index);
-            if block.mode == Mode::Skip || block.mode == Mode::Inter && empty() && foretold() {
+            if block.mode == Mode::Skip || block.mode == Mode::Inter && block.second.is_none() && empty() && foretold()
+            {
                 self.blocks[index] = Block { mode: Mode::Skip, step: 0, ..block };
             }
         }
@@ -128,6 +132,16 @@ pub fn predict_vector(blocks: &[Block], columns: usize, index: usize) -> Vector 
     Vector { x: median(left.x, above.x, corner.x), y: median(left.y, above.y, corner.y) }
 }
 
+/// The second vector that is expected of a block: that of a neighbour, else the way of its first one once more.
+pub fn predict_second(blocks: &[Block], columns: usize, index: usize, first: Vector) -> Vector {
+    let (row, column) = (index / columns, index % columns);
+    let of = |there: bool, back: usize| if there { blocks[index - back].second } else { None };
+    let known =
+        of(column > 0, 1).or(of(row > 0, columns)).or(of(row > 0 && column + 1 < columns, columns.wrapping_sub(1)));
+    let twice = |part: i16| part.saturating_mul(2).clamp(-VECTOR_MAX, VECTOR_MAX);
+    known.unwrap_or(Vector { x: twice(first.x), y: twice(first.y) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +158,34 @@ mod tests {
         assert_eq!(predict_vector(&symbols.blocks, 3, 1), Vector { x: 1, y: 9 });
         assert_eq!(predict_vector(&symbols.blocks, 3, 4), Vector { x: 4, y: 2 });
         assert_eq!(predict_vector(&symbols.blocks, 3, 5), Vector { x: 3, y: 0 }, "left is zero, above 3, corner 5");
+    }
+
+    #[test]
+    fn the_second_vector_is_a_neighbours_or_twice_the_first() {
+        let mut symbols = Symbols::new(Kind::Inter, true, 40, 3, 2);
+        let (first, own) = (Vector { x: 3, y: -1500 }, |x| Some(Vector { x, y: 0 }));
+        let expected = |symbols: &Symbols, index| predict_second(&symbols.blocks, 3, index, first);
+        assert_eq!(expected(&symbols, 4), Vector { x: 6, y: -VECTOR_MAX });
+        assert_eq!(expected(&symbols, 0), Vector { x: 6, y: -VECTOR_MAX });
+        for (at, x) in [(2, 7), (1, 8), (3, 9)] {
+            symbols.blocks[at].second = own(x);
+            assert_eq!(Some(expected(&symbols, 4)), own(x), "above right, then above, then left");
+        }
+        symbols.blocks[1].second = None;
+        assert_eq!(expected(&symbols, 3).x, 6, "what is right of the row above is not above left");
+        assert_eq!(expected(&symbols, 5).x, 7);
+    }
+
+    #[test]
+    fn only_what_needs_no_second_vector_is_skipped() {
+        let mut symbols = Symbols::new(Kind::Inter, true, 40, 3, 1);
+        symbols.blocks.iter_mut().for_each(|block| block.mode = Mode::Inter);
+        symbols.blocks[1].second = Some(Vector::default());
+        symbols.cell_mut(2, 3)[95] = 1;
+        symbols.skip_empty();
+        assert_eq!(
+            symbols.blocks.iter().map(|block| block.mode).collect::<Vec<_>>(),
+            [Mode::Skip, Mode::Inter, Mode::Inter]
+        );
     }
 }

@@ -59,11 +59,11 @@ impl Aligner {
         let middle = if rows >= ROWS_APART { rows / 2 } else { rows };
         let slice = |first: usize, last: usize| {
             let former = former.map(|blocks| &blocks[first * columns..last * columns]);
-            let mut blocks = motion::search(&target, &searched, first..last, former, &settings);
+            let mut blocks = motion::search(&target, &searched, None, first..last, former, &settings);
             let mut moved = Picture::grey(columns, last - first);
-            motion::compensate(&searched, &blocks, columns, first, &mut moved);
+            motion::compensate(&searched, None, &blocks, columns, first, &mut moved);
             settle(&mut blocks, &target, &smooth, &moved, (first, frame.height), left(level, times));
-            motion::compensate(&reference, &blocks, columns, first, &mut moved);
+            motion::compensate(&reference, None, &blocks, columns, first, &mut moved);
             blank(&blocks, columns, &mut moved);
             (blocks, moved)
         };

@@ -20,7 +20,7 @@ use super::region;
 use super::settings::Settings;
 use crate::codec::{self, Counters};
 use crate::meta;
-use crate::pace::Backlog;
+use crate::pace::{self, Backlog};
 use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> =
@@ -50,6 +50,8 @@ struct Stream {
     key_due: bool,
     rate: Option<RateControl>,
     backlog: Backlog,
+    /// Of the frame before, coded or not.
+    pts: Option<gst::ClockTime>,
     live: bool,
     failures: u32,
 }
@@ -219,7 +221,7 @@ impl TorchEnc {
             return Ok(Arc::clone(&opened.model));
         }
         let name = wanted.model_file.as_deref().unwrap_or(codec::DEFAULT_MODEL);
-        let model = Model::open(name, wanted.device, wanted.precision)?;
+        let model = Model::open(name, wanted.device()?, wanted.precision()?)?;
         let opened = Opened { model_file: wanted.model_file, model: Arc::clone(&model) };
         let before = lock(&self.opened).replace(opened);
         drop(before);
@@ -263,6 +265,7 @@ impl TorchEnc {
             key_due: false,
             rate: None,
             backlog: Backlog::default(),
+            pts: None,
             live,
             failures: 0,
         };
@@ -284,10 +287,11 @@ impl TorchEnc {
             None => return Err(gst::FlowError::NotNegotiated),
         };
         let pts = frame.pts().map(gst::ClockTime::nseconds);
-        let spacing = frame.duration().map_or(Duration::from_millis(40), Duration::from);
         {
             let mut guard = lock(&self.stream);
             let stream = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+            let since = frame.pts().and_then(|pts| pts.checked_sub(stream.pts.replace(pts)?));
+            let spacing = pace::spacing(frame.duration(), info.fps(), since);
             stream.key_due |= frame.flags().contains(VideoCodecFrameFlags::FORCE_KEYFRAME);
             if stream.backlog.is_late(spacing) && settings.late_policy.skips(stream.live) {
                 return Ok(None);
@@ -341,7 +345,7 @@ impl TorchEnc {
             stream.failures = 0;
             stream.backlog.took(took);
             if let Some(rate) = &mut stream.rate {
-                rate.coded(u32::try_from(coded.bytes.len() * 8).unwrap_or(u32::MAX), coded.key);
+                rate.coded(u32::try_from(coded.bytes.len() * 8).unwrap_or(u32::MAX));
             }
         }
         lock(&self.counters).count(coded.key, coded.bytes.len(), took);

@@ -53,6 +53,7 @@ pub struct Decoder {
     coders: Vec<Coder>,
     detail: Option<Detail>,
     decoded: Picture,
+    older: Option<Picture>,
     /// Whether the coders have left the state that they begin with.
     begun: bool,
 }
@@ -64,6 +65,7 @@ impl Decoder {
             coders: header.slices().map(|slice| coder(columns, slice.len())).collect(),
             detail: Detail::new(header.width.into(), header.height.into(), header.subsampling),
             decoded: Picture::grey(columns, rows),
+            older: None,
             begun: false,
             header,
         }
@@ -76,6 +78,7 @@ impl Decoder {
         let coded = if unit.still.is_some() { Kind::Inter } else { kind };
         let (columns, rows) = self.header.blocks();
         let reference = Reference::new(&self.decoded);
+        let older = self.older.as_ref().filter(|_| kind == Kind::Inter).map(Reference::new);
         let mut residual = Sixteenths::new(columns, rows);
         let mut out = Picture::grey(columns, rows);
         for ((coder, bytes), place) in self.coders.iter_mut().zip(&unit.slices).zip(self.header.slices()) {
@@ -87,13 +90,14 @@ impl Decoder {
                 return false;
             };
             let mut slice = Picture::grey(columns, place.len());
-            compensate(&reference, &symbols.blocks, columns, place.start, &mut slice);
+            compensate(&reference, older.as_ref(), &symbols.blocks, columns, place.start, &mut slice);
             residual.put(&TABLES, &symbols, place.start);
         }
         self.begun = true;
         let prediction = out.clone();
         residual.add_to(&prediction, None, &mut out);
-        self.decoded = out;
+        let before = std::mem::replace(&mut self.decoded, out);
+        self.older = Some(before).filter(|_| kind == Kind::Inter);
         let mut frame = Frame::of_canvas(&self.decoded, &self.header);
         match (&mut self.detail, unit.detail) {
             (Some(detail), Some(bytes)) => detail.decode(bytes, &mut frame, unit.step).is_ok(),

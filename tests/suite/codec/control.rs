@@ -175,3 +175,41 @@ fn live_latency_is_a_frame_and_a_file_has_none() {
     // Nothing is kept back: what goes in comes out before the next.
     assert_eq!(encoded(1, "").len(), 1);
 }
+
+/// Whatever the frame rate, the distance of key frames and the format: any two seconds after the first have the rate.
+#[test]
+fn the_rate_is_held_with_few_frames_and_many_key_frames() {
+    for (rate, keys, format, kilobits) in
+        [(5, 7, "I420", 60), (10, 1, "I420", 300), (25, 2, "I420", 300), (25, 30, "I420", 200), (20, 50, "Y444", 400)]
+    {
+        let caps = format!("video/x-raw,format={format},width=128,height=96,framerate={rate}/1");
+        let count = rate * 6;
+        let pieces = super::collect(&format!(
+            "videotestsrc pattern=zone-plate kx2=20 ky2=20 kt=3 num-buffers={count} ! {caps} \
+             ! torchenc bitrate={kilobits} key-int-max={keys} ! appsink name=out sync=false"
+        ));
+        for (first, window) in pieces[rate..].windows(2 * rate).enumerate() {
+            let off = bits(window) / 2.0 / (f64::from(kilobits) * 1e3) - 1.0;
+            assert!(off.abs() < 0.05, "{rate} frames/s, key-int-max={keys}, {format}: {off:.3} from picture {first}");
+        }
+    }
+}
+
+/// What comes from the network has timestamps but no durations, and often no frame rate.
+#[test]
+fn frames_without_durations_have_the_time_that_their_timestamps_say() {
+    for rate in ["1/1", "0/1"] {
+        let pipeline = launch(&format!(
+            "videotestsrc num-buffers=8 ! video/x-raw,format=I420,width=1280,height=720,framerate=1/1 \
+             ! capssetter caps=video/x-raw,framerate={rate} \
+             ! torchenc name=enc late-policy=skip ! appsink name=out sync=false"
+        ));
+        let pad = pipeline.by_name("enc").unwrap().static_pad("sink").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, |_, info| {
+            info.buffer_mut().unwrap().make_mut().set_duration(gst::ClockTime::NONE);
+            gst::PadProbeReturn::Ok
+        });
+        assert_eq!(try_collect_keeping(&pipeline), 8, "framerate={rate}");
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}

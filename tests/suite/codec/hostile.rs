@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gst::prelude::*;
+use gst_torch_models::codec::stream::{self, Found};
 
 use super::{Piece, Random, collect, decoded, encoded, launch, try_collect, write};
 
@@ -191,4 +192,32 @@ fn pictures_that_cannot_be_coded_are_refused() {
     let message = pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]).expect("it says why");
     assert!(format!("{message:?}").contains("/nowhere/m.toml"), "{message:?}");
     pipeline.set_state(gst::State::Null).unwrap();
+}
+
+/// What is sound but not for this decoder is said by those who know it, with and without a parser.
+#[test]
+fn streams_of_another_version_are_refused_by_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let pieces = encoded(2, "");
+    let bytes = pieces.iter().flat_map(|piece| &piece.bytes).copied().collect::<Vec<u8>>();
+    let Found::Unit(header) = stream::find(&bytes) else { panic!() };
+    let with = |at: usize, value: u8| {
+        let mut payload = header.payload.to_vec();
+        payload[at] = value;
+        [stream::unit(b'S', &payload), bytes[header.length..].to_vec()].concat()
+    };
+    let path = folder.path().join("other.tvc");
+    let depth = header.payload.len() - 20;
+    for (bytes, expected) in [
+        (with(0, 99), "bitstream version 99; this decoder knows version 2"),
+        (with(depth, 10), "10 bits a sample; this decoder knows 8"),
+        (with(1, 2), "in coding 2; its coding is 1"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        for decoder in ["torchparse ! torchdec", "decodebin"] {
+            let line = format!("filesrc location={} ! {decoder} ! appsink name=out sync=false", path.display());
+            let error = try_collect(&launch(&line)).unwrap_err();
+            assert!(error.contains(expected), "{decoder}: {error}");
+        }
+    }
 }

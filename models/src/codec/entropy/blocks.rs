@@ -3,7 +3,7 @@
 use super::mixing::{Site, Visitor};
 use super::near::{CLASSES, STEPS, class, sign};
 use super::range::Bits;
-use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_vector};
+use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_second, predict_vector};
 
 /// Numbers of bits that part of a vector difference can have.
 const LENGTHS: usize = 13;
@@ -11,11 +11,13 @@ const LENGTHS: usize = 13;
 const CHANGE_MAX: usize = 62;
 const MODES: [Mode; 4] = [Mode::Skip, Mode::Inter, Mode::Split, Mode::Flat];
 /// What lies outside.
-const NONE: Block = Block { mode: Mode::Skip, vectors: [Vector { x: 0, y: 0 }; CELLS], step: 0 };
+pub(super) const NONE: Block =
+    Block { mode: Mode::Skip, vectors: [Vector { x: 0, y: 0 }; CELLS], second: None, step: 0 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Models {
     mode: Site<5>,
+    second: Site<4>,
     length: Site<5>,
     mantissa: Site<2>,
     sign: Site<3>,
@@ -30,7 +32,8 @@ struct Hints {
     /// Classes of how far that of the picture before is from the prediction, and which way.
     past: [usize; 2],
     toward: [usize; 2],
-    split: usize,
+    /// 0 for the vector of a block, 1 for those of quarters, 2 for second ones.
+    which: usize,
 }
 
 impl Models {
@@ -38,7 +41,8 @@ impl Models {
         let wide = CLASSES;
         Models {
             mode: Site::new([3 * 256, 3 * 256, 3 * 64, 3 * wide * 4, 3 * STEPS * 4], 3),
-            length: Site::new([wide * 2, wide * 4, wide * wide, 4, wide * 2].map(|size| size * LENGTHS), LENGTHS),
+            second: Site::new([2 * 27, 2 * wide * 3, 2 * STEPS * 3, wide * 3], 2),
+            length: Site::new([wide * 2, wide * 6, wide * wide, 6, wide * 2].map(|size| size * LENGTHS), LENGTHS),
             mantissa: Site::new([16 * 16 * 2, 16 * 16], 1),
             sign: Site::new([2 * 3, 2 * 9, 2 * 9], 1),
             step: Site::new([8, 6], 1),
@@ -48,6 +52,7 @@ impl Models {
 
     pub fn visit(&mut self, visitor: &mut dyn Visitor) {
         self.mode.visit(visitor);
+        self.second.visit(visitor);
         self.length.visit(visitor);
         self.mantissa.visit(visitor);
         self.sign.visit(visitor);
@@ -97,17 +102,18 @@ impl Models {
             block.mode = MODES[mode];
         }
         let apart = |a: i16, b: i16| class(u32::from(a.abs_diff(b)));
-        let past = before.vectors[0];
-        let hints = Hints {
-            spread: [apart(left.vectors[1].x, above.vectors[2].x), apart(left.vectors[1].y, above.vectors[2].y)],
+        let hints = |left: Vector, above: Vector, past: Vector, guess: Vector, which: usize| Hints {
+            spread: [apart(left.x, above.x), apart(left.y, above.y)],
             past: [apart(past.x, guess.x), apart(past.y, guess.y)],
             toward: [sign(i32::from(past.x) - i32::from(guess.x)), sign(i32::from(past.y) - i32::from(guess.y))],
-            split: usize::from(block.mode == Mode::Split),
+            which,
         };
+        let split = usize::from(block.mode == Mode::Split);
+        let own = hints(left.vectors[1], above.vectors[2], before.vectors[0], guess, split);
         match block.mode {
             Mode::Flat => block.vectors = Default::default(),
             Mode::Skip => block.vectors = [guess; CELLS],
-            Mode::Inter => block.vectors = [self.vector(bits, block.vectors[0], guess, &hints); CELLS],
+            Mode::Inter => block.vectors = [self.vector(bits, block.vectors[0], guess, &own); CELLS],
             Mode::Split => {
                 for quarter in 0..CELLS {
                     // Each is like the one before it, but the third like the one above it.
@@ -116,10 +122,33 @@ impl Models {
                         2 => block.vectors[0],
                         _ => block.vectors[quarter - 1],
                     };
-                    block.vectors[quarter] = self.vector(bits, block.vectors[quarter], guess, &hints);
+                    block.vectors[quarter] = self.vector(bits, block.vectors[quarter], guess, &own);
                 }
             }
         }
+        block.second = match block.mode {
+            Mode::Inter | Mode::Split => {
+                // Of blocks that could not have one, more is known than that they have none.
+                let [l, a, b] = [left, above, *before].map(|block| match (block.second, block.mode) {
+                    (Some(_), _) => 2,
+                    (None, Mode::Inter | Mode::Split) => 1,
+                    _ => 0,
+                });
+                let moves = class(motion(&block));
+                let contexts = [
+                    ((split * 3 + l) * 3 + a) * 3 + b,
+                    (split * CLASSES + moves) * 3 + l.max(a),
+                    (split * STEPS + step) * 3 + l.max(a),
+                    own.spread[0].max(own.spread[1]) * 3 + b,
+                ];
+                let guess = predict_second(blocks, columns, index, block.vectors[0]);
+                let of = |block: &Block| block.second.unwrap_or(guess);
+                let hints = hints(of(&left), of(&above), of(before), guess, 2);
+                let there = self.second.code(bits, contexts, split, block.second.is_some());
+                there.then(|| self.vector(bits, block.second.unwrap_or_default(), guess, &hints))
+            }
+            _ => None,
+        };
         block.step = if block.mode == Mode::Skip { 0 } else { self.step(bits, block.step, left.step, above.step) };
         blocks[index] = block;
     }
@@ -142,9 +171,9 @@ impl Models {
         while length < LENGTHS {
             let contexts = [
                 (length * CLASSES + spread) * 2 + axis,
-                ((length * CLASSES + past) * 2 + hints.split) * 2 + axis,
+                ((length * CLASSES + past) * 3 + hints.which) * 2 + axis,
                 (length * CLASSES + first) * CLASSES + spread,
-                length * 4 + axis * 2 + hints.split,
+                (length * 2 + axis) * 3 + hints.which,
                 (length * CLASSES + first) * 2 + axis,
             ];
             if !self.length.code(bits, contexts, length, own > length) {

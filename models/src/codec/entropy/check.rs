@@ -45,6 +45,14 @@ fn rules(symbols: &Symbols, index: usize, block: &Block, levels: &[i16]) -> Resu
     if symbols.kind == Kind::Intra && block.mode != Mode::Flat {
         return Err("is predicted in a picture that refers to nothing");
     }
+    if let Some(vector) = block.second {
+        if !matches!(block.mode, Mode::Inter | Mode::Split) {
+            return Err("has a second vector");
+        }
+        if !fits(vector.x) || !fits(vector.y) {
+            return Err("has a second vector beyond plus and minus 2047");
+        }
+    }
     match block.mode {
         Mode::Skip if !same || *first != predict_vector(&symbols.blocks, symbols.columns, index) => {
             Err("has not the vector that its neighbours predict")

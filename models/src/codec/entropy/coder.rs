@@ -102,8 +102,7 @@ impl Row {
 
 static OUTSIDE: [i16; CELL] = [0; CELL];
 const PARTS: [(usize, usize); 3] = [(0, CHROMA[0]), (CHROMA[0], CHROMA[1]), (CHROMA[1], CELL)];
-const UNSEEN: Block =
-    Block { mode: Mode::Skip, vectors: [crate::codec::symbols::Vector { x: 0, y: 0 }; CELLS], step: 0 };
+const UNSEEN: Block = blocks::NONE;
 
 impl Coder {
     /// For slices of `columns` x `rows` blocks.
@@ -176,7 +175,8 @@ impl Coder {
             let before = self.blocks[index];
             self.models.blocks.code(bits, blocks, self.columns, index, &before, kind == Kind::Intra, class);
             let block = &blocks[index];
-            let near = block.vectors.iter().all(|v| v.x.abs() <= VECTOR_MAX && v.y.abs() <= VECTOR_MAX);
+            let near =
+                block.vectors.iter().chain(&block.second).all(|v| v.x.abs() <= VECTOR_MAX && v.y.abs() <= VECTOR_MAX);
             if !near || block.step.abs() > 31 || bits.starved() {
                 return Err(Damage);
             }

@@ -50,7 +50,9 @@ fn symbols(dice: &mut Dice, kind: Kind, colour: bool, columns: usize, rows: usiz
             (_, true) => [-31, 0, 31][dice.below(3) as usize],
             (_, false) => dice.around_zero(2) as i8,
         };
-        symbols.blocks[index] = Block { mode, vectors, step };
+        let second = matches!(mode, Mode::Inter | Mode::Split) && dice.below(3) == 0;
+        let second = second.then(|| vector(dice, extreme));
+        symbols.blocks[index] = Block { mode, vectors, second, step };
         if mode == Mode::Skip {
             continue;
         }
@@ -117,7 +119,7 @@ fn bytes_are_pinned() {
         let bytes = coder.encode(&symbols(dice, kind, true, 6, 4, picture == 9)).unwrap();
         bytes.iter().for_each(|&byte| sum = (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     }
-    assert_eq!(sum, 0x228a_52aa_2c1d_0dd2, "{sum:#x}");
+    assert_eq!(sum, 0x5cf9_8bb8_3fdf_6796, "{sum:#x}");
 }
 
 #[test]
@@ -170,6 +172,10 @@ fn what_breaks_the_rules_is_named() {
     fails(&|bad| bad.levels[0] = 2048, "block 0");
     fails(&|bad| bad.blocks[1] = Block { mode: Mode::Inter, step: 32, ..Block::default() }, "more than 31");
     fails(&|bad| bad.blocks[5] = Block { mode: Mode::Skip, step: 1, ..Block::default() }, "block 5 (Skip)");
+    let far = Some(Vector { x: 0, y: VECTOR_MAX + 1 });
+    fails(&|bad| bad.blocks[0] = Block { mode: Mode::Inter, second: far, ..Block::default() }, "beyond plus and minus");
+    let grey = Block { second: Some(Vector::default()), ..Block::default() };
+    fails(&|bad| bad.blocks[0] = grey, "block 0 (Flat) has a second vector");
     fails(&|bad| bad.kind = Kind::Intra, "refers to nothing");
     fails(&|bad| bad.step = 200, "above 127");
 }

@@ -8,7 +8,7 @@ use tch::{Device, Kind as Type, TchError, Tensor};
 use super::colour::Space;
 use super::fit::Placing;
 use super::model::Model;
-use super::quantise::Shape;
+use super::quantise::{RANGE, Shape};
 use crate::codec::array;
 use crate::codec::canvas::Frame;
 use crate::codec::control::Guess;
@@ -59,6 +59,10 @@ impl Encoder {
             latents.iter_mut().for_each(|v| *v = v.clamp(min, max));
         }
         let same = |before: &Before| before.shape.size == tensor.size() && before.shape.whole == whole;
+        let [least, most] = RANGE.map(|bound| bound as f32);
+        if whole && let Some(index) = latents.iter().find(|index| !(least..=most).contains(*index)) {
+            return Err(wrong(format!("its encoder gives the index {index}; expected {least} to {most}")));
+        }
         let before = self.before.take().filter(|before| !request.key && same(before));
         let (key, reference) = (before.is_none(), before.as_ref().map(|before| before.checksum));
         let (shape, coder) = match before {
@@ -69,14 +73,15 @@ impl Encoder {
                 (shape, coder)
             }
         };
-        let (step, (coder, numbers, bytes)) = array::fit(&mut self.guess, request.rate, key, |step| {
-            let mut coder = coder.clone();
-            let numbers = shape.numbers(&latents, step);
-            let mut bytes = if key { shape.write() } else { Vec::new() };
-            bytes.extend(coder.encode(&numbers).map_err(wrong)?);
-            let length = bytes.len();
-            Ok(((coder, numbers, bytes), length))
-        })?;
+        let (step, (coder, numbers, bytes)) =
+            array::fit(&mut self.guess, request.rate, key, &Guess::default(), |step| {
+                let mut coder = coder.clone();
+                let numbers = shape.numbers(&latents, step);
+                let mut bytes = if key { shape.write() } else { Vec::new() };
+                bytes.extend(coder.encode(&numbers).map_err(wrong)?);
+                let length = bytes.len();
+                Ok(((coder, numbers, bytes), length))
+            })?;
         self.before = Some(Before { shape, coder, checksum: array::checksum(&numbers) });
         self.number = self.number.wrapping_add(1);
         let unit = PictureUnit {

@@ -6,7 +6,7 @@ use super::card::Steps;
 use crate::codec::entropy::latents::{CHANNELS_MAX, Latents};
 
 /// Numbers are within these.
-const RANGE: [i32; 2] = [-32768, 32767];
+pub const RANGE: [i32; 2] = [-32768, 32767];
 /// The step index at which a step is the card's: that of the default quality.
 const NEUTRAL: f32 = 60.0;
 /// Dimensions of an array, the batch's among them.

@@ -11,7 +11,7 @@ use super::refine::Fine;
 use super::settings::{Settings, Weights, vector_bits};
 use super::wave;
 use crate::codec::picture::Picture;
-use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_vector};
+use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_second, predict_vector};
 
 /// How far a block is from its prediction, luma and chroma together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,13 +29,15 @@ const SKIP_BITS: u32 = 1;
 const INTER_BITS: u32 = 2;
 const SPLIT_BITS: u32 = 4;
 const FLAT_BITS: u32 = 5;
+const SECOND_BITS: u32 = 1;
 
 /// Finds the motion of a slice, the `rows` of blocks of `current`. Vectors are predicted within the slice alone, the
-/// reference is the whole picture. `previous` are the blocks of the same slice in the picture before; they help, and are
+/// reference is the whole picture. Second vectors are sought where there is an `older` picture. `previous` are the blocks of the same slice in the picture before; they help, and are
 /// ignored if they are not as many.
 pub fn search(
     current: &Picture,
     reference: &Reference,
+    older: Option<&Reference>,
     rows: Range<usize>,
     previous: Option<&[Block]>,
     settings: &Settings,
@@ -45,11 +47,14 @@ pub fn search(
     assert!(rows.end <= all, "rows {rows:?} of {all}");
     let len = columns * rows.len();
     let weights = Weights::new(settings);
+    // Beside a first prediction, twice the difference is what is left for a second.
+    let doubled = Weights::new(&Settings { lambda: 2.0 * settings.lambda, ..*settings });
     let previous = previous.filter(|blocks| blocks.len() == len);
     wave::decide(settings.threads, columns, rows.len(), |index, blocks| {
         let (row, column) = (rows.start + index / columns, index % columns);
         let place = ((column * 16) as i32, (row * 16) as i32);
-        Search { current, reference, weights: &weights, place, columns, index, blocks, previous }.decide()
+        let older = older.map(|older| (older, &doubled));
+        Search { current, reference, older, weights: &weights, place, columns, index, blocks, previous }.decide()
     })
 }
 
@@ -57,6 +62,8 @@ pub fn search(
 struct Search<'a> {
     current: &'a Picture,
     reference: &'a Reference,
+    /// And what to weigh its vectors by.
+    older: Option<(&'a Reference, &'a Weights)>,
     weights: &'a Weights,
     /// In luma samples.
     place: (i32, i32),
@@ -114,13 +121,61 @@ impl Search<'_> {
         };
         if skip_wins {
             let mode = if negligible { Mode::Skip } else { Mode::Inter };
-            (best, total) = (whole(mode, expected), skipped.satd + self.weights.bits(INTER_BITS));
+            (best, cost, bits) = (whole(mode, expected), skipped, INTER_BITS);
+            total = skipped.satd + self.weights.bits(bits);
+        }
+        if best.mode != Mode::Skip
+            && cost.excess > tolerance
+            && let Some((both, both_bits)) = self.both(&best, bits)
+        {
+            let both_total = self.measure(&both).satd + self.weights.bits(both_bits);
+            if both_total < total {
+                (best, total) = (both, both_total);
+            }
         }
 
         if total > self.weights.bits(FLAT_BITS + 6) && self.grey() < total {
             best = Block::default();
         }
         best
+    }
+
+    /// A block with a second vector in the older picture, if there is one, and the bits of both.
+    fn both(&self, block: &Block, bits: u32) -> Option<(Block, u32)> {
+        let (older, weights) = self.older?;
+        let expected = predict_second(self.blocks, self.columns, self.index, block.vectors[0]);
+        let mut room = [0; 256];
+        predict([self.reference; 2], block, 0, self.place, &mut room, 16);
+        // Twice the block less its prediction is what would make the mean of both the block.
+        let area = self.area(0);
+        for (row, y) in room.as_chunks_mut::<16>().0.iter_mut().zip(0..) {
+            row.iter_mut()
+                .zip(area.row(y, 16))
+                .for_each(|(p, s)| *p = (2 * i16::from(*s) - i16::from(*p)).clamp(0, 255) as u8);
+        }
+        let luma = Area { data: &room, stride: 16 };
+        let target = Target::<16> { luma, reference: older, weights, place: self.place, expected };
+        let mut found = target.best_of(self.seconds(expected, block.vectors[0]));
+        target.walk(&mut found);
+        let (start, predicted) = (target.fine(found.vector()), target.fine(expected));
+        let vector = target.refine(if predicted.cost < start.cost { predicted } else { start }).vector;
+        Some((Block { second: Some(vector), ..*block }, bits + SECOND_BITS + vector_bits(vector, expected)))
+    }
+
+    /// Likely second vectors: those of neighbours, and the way that things have gone, once more.
+    fn seconds(&self, expected: Vector, first: Vector) -> impl Iterator<Item = Vector> {
+        let (blocks, columns, index) = (self.blocks, self.columns, self.index);
+        let column = index % columns;
+        let of = |condition: bool, back: usize| {
+            if condition && index >= back { blocks[index - back].second } else { None }
+        };
+        let before = self.previous.and_then(|blocks| {
+            let block = blocks.get(index)?;
+            let (then, now) = (block.vectors[0], first);
+            Some([block.second, Some(Vector { x: then.x.saturating_add(now.x), y: then.y.saturating_add(now.y) })])
+        });
+        let here = [Some(expected), of(column > 0, 1), of(true, columns), of(column + 1 < columns, columns - 1)];
+        here.into_iter().chain(before.into_iter().flatten()).flatten().chain([first])
     }
 
     /// A quarter of the block, or all of it (`quarter` 0).
@@ -185,15 +240,16 @@ impl Search<'_> {
             }
         }
         let same = vectors.iter().all(|&vector| vector == vectors[0]);
-        (!same).then_some((Block { mode: Mode::Split, vectors, step: 0 }, bits))
+        (!same).then_some((Block { mode: Mode::Split, vectors, second: None, step: 0 }, bits))
     }
 
     fn measure(&self, block: &Block) -> Cost {
+        let references = [self.reference, self.older.map_or(self.reference, |(older, _)| older)];
         let mut cost = Cost::default();
         let mut room = [0; 256];
         for (plane, size) in [(0, 16), (1, 8), (2, 8)] {
             let shift = usize::from(plane > 0);
-            predict(self.reference, block, plane, (self.place.0 >> shift, self.place.1 >> shift), &mut room, size);
+            predict(references, block, plane, (self.place.0 >> shift, self.place.1 >> shift), &mut room, size);
             let (current, predicted) = (self.area(plane), Area { data: &room, stride: size });
             let (spectrum, squares) = if plane == 0 {
                 (spectrum::<16>(current, predicted, self.weights.dead), ssd::<16>(current, predicted))
@@ -223,7 +279,7 @@ impl Search<'_> {
 }
 
 fn whole(mode: Mode, vector: Vector) -> Block {
-    Block { mode, vectors: [vector; CELLS], step: 0 }
+    Block { mode, vectors: [vector; CELLS], second: None, step: 0 }
 }
 
 #[cfg(test)]
@@ -258,7 +314,9 @@ mod tests {
     fn cost(current: &Picture, reference: &Reference, blocks: &[Block], index: usize) -> Cost {
         let (columns, weights) = (current.blocks().0, Weights::new(&settings(Effort::Fast)));
         let place = ((index % columns * 16) as i32, (index / columns * 16) as i32);
-        let search = Search { current, reference, weights: &weights, place, columns, index, blocks, previous: None };
+        let older = None;
+        let search =
+            Search { current, reference, older, weights: &weights, place, columns, index, blocks, previous: None };
         search.measure(&blocks[index])
     }
 
@@ -268,7 +326,7 @@ mod tests {
         for effort in [Effort::Fast, Effort::Thorough] {
             for (x, y) in [(0, 0), (12, -8), (2, 0), (-6, 10), (1, 3), (-5, -7), (29, 2)] {
                 let moved = Vector { x, y };
-                let blocks = search(&waves(6, 5, moved), &reference, 0..5, None, &settings(effort));
+                let blocks = search(&waves(6, 5, moved), &reference, None, 0..5, None, &settings(effort));
                 for row in 1..4 {
                     for column in 2..4 {
                         let block = &blocks[row * 6 + column];
@@ -282,7 +340,7 @@ mod tests {
     #[test]
     fn what_stands_still_is_skipped() {
         let picture = waves(4, 3, Vector { x: 3, y: 5 });
-        let blocks = search(&picture, &Reference::new(&picture), 0..3, None, &settings(Effort::Fast));
+        let blocks = search(&picture, &Reference::new(&picture), None, 0..3, None, &settings(Effort::Fast));
         assert!(blocks.iter().all(|block| *block == whole(Mode::Skip, Vector::default())));
         assert_eq!(cost(&picture, &Reference::new(&picture), &blocks, 7), Cost::default());
     }
@@ -298,7 +356,7 @@ mod tests {
                     .copy_from_slice(&moved.planes[plane].row(y)[4 * half..5 * half]);
             }
         }
-        let blocks = search(&current, &Reference::new(&still), 0..5, None, &Settings::for_step(0.5));
+        let blocks = search(&current, &Reference::new(&still), None, 0..5, None, &Settings::for_step(0.5));
         for (index, block) in blocks.iter().enumerate() {
             assert_eq!(block.mode == Mode::Split, index == 12, "{index}: {block:?}");
         }
@@ -314,7 +372,7 @@ mod tests {
             plane.data.iter_mut().for_each(|sample| *sample = 255 - *sample / 2);
         }
         current.planes[0].data.iter_mut().enumerate().for_each(|(at, sample)| *sample = 120 + (at % 7) as u8);
-        let blocks = search(&current, &Reference::new(&before), 0..4, None, &settings(Effort::Fast));
+        let blocks = search(&current, &Reference::new(&before), None, 0..4, None, &settings(Effort::Fast));
         assert!(blocks.iter().all(|block| *block == Block::default()), "{blocks:?}");
     }
 
@@ -324,7 +382,7 @@ mod tests {
         let mut current = before.clone();
         current.planes[2].data.iter_mut().for_each(|sample| *sample = sample.saturating_add(40));
         let reference = Reference::new(&before);
-        let blocks = search(&current, &reference, 0..2, None, &settings(Effort::Fast));
+        let blocks = search(&current, &reference, None, 0..2, None, &settings(Effort::Fast));
         assert!(blocks.iter().all(|block| block.mode != Mode::Skip));
         let skipped = cost(&current, &reference, &[whole(Mode::Skip, Vector::default()); 4], 3);
         assert!(skipped.excess > 0 && skipped.ssd > 64 * 30 * 30);
@@ -336,13 +394,13 @@ mod tests {
         current.planes[0].data.iter_mut().enumerate().for_each(|(at, sample)| *sample ^= (at * at % 11) as u8);
         let reference = Reference::new(&before);
         let settings = settings(Effort::Fast);
-        let all = search(&current, &reference, 0..6, None, &settings);
-        assert_eq!(search(&current, &reference, 0..2, None, &settings), all[..10]);
+        let all = search(&current, &reference, None, 0..6, None, &settings);
+        assert_eq!(search(&current, &reference, None, 0..2, None, &settings), all[..10]);
 
-        let blocks = search(&current, &reference, 2..5, Some(&all[10..25]), &settings);
-        assert_eq!(blocks, search(&current, &reference, 2..5, Some(&all[10..25]), &settings));
+        let blocks = search(&current, &reference, None, 2..5, Some(&all[10..25]), &settings);
+        assert_eq!(blocks, search(&current, &reference, None, 2..5, Some(&all[10..25]), &settings));
         let mut out = Picture::grey(5, 3);
-        compensate(&reference, &blocks, 5, 2, &mut out);
+        compensate(&reference, None, &blocks, 5, 2, &mut out);
         for (index, block) in blocks.iter().enumerate() {
             if block.mode == Mode::Skip {
                 assert_eq!(block.vectors, [predict_vector(&blocks, 5, index); CELLS]);
@@ -359,17 +417,43 @@ mod tests {
         }
     }
 
+    /// What differs from picture to picture is halved by the mean of two.
+    #[test]
+    fn two_noisy_pictures_foretell_better_than_one() {
+        let current = waves(6, 5, Vector::default());
+        let mut state = 1u32;
+        let mut noisy = || {
+            let mut picture = current.clone();
+            for sample in &mut picture.planes[0].data {
+                state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+                *sample = sample.saturating_add_signed((state >> 27) as i8 - 16);
+            }
+            Reference::new(&picture)
+        };
+        let (last, older) = (noisy(), noisy());
+        let error = |older: Option<&Reference>| {
+            let blocks = search(&current, &last, older, 0..5, None, &Settings::for_step(1.0));
+            let mut out = Picture::grey(6, 5);
+            compensate(&last, older, &blocks, 6, 0, &mut out);
+            let pairs = out.planes[0].data.iter().zip(&current.planes[0].data);
+            let seconds = blocks.iter().filter(|block| block.second.is_some()).count();
+            (seconds, pairs.map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum::<u64>())
+        };
+        let ((none, one), (seconds, both)) = (error(None), error(Some(&older)));
+        assert_eq!(none, 0);
+        assert!(seconds > 20 && both * 10 < one * 6, "{seconds} of 30 blocks; {both} where one picture leaves {one}");
+    }
+
     #[test]
     fn one_block_is_enough_for_a_picture() {
         for (x, range) in [(0, 0), (6, 0), (40, 511)] {
             for step in [0.0, 1.0, 1e9, f32::NAN] {
                 let current = waves(1, 1, Vector { x, y: x });
                 let reference = Reference::new(&waves(1, 1, Vector::default()));
-                let wild =
-                    [Block { mode: Mode::Inter, vectors: [Vector { x: i16::MIN, y: i16::MAX }; CELLS], step: 0 }];
+                let wild = [whole(Mode::Inter, Vector { x: i16::MIN, y: i16::MAX })];
                 let settings = Settings { range, effort: Effort::Thorough, ..Settings::for_step(step) };
-                assert_eq!(search(&current, &reference, 0..1, Some(&wild), &settings).len(), 1);
-                assert_eq!(search(&current, &reference, 1..1, None, &settings), []);
+                assert_eq!(search(&current, &reference, None, 0..1, Some(&wild), &settings).len(), 1);
+                assert_eq!(search(&current, &reference, None, 1..1, None, &settings), []);
             }
         }
     }

@@ -30,6 +30,7 @@ pub struct Encoder {
     header: Header,
     coders: Vec<Latents>,
     guess: Guess,
+    detail_guess: Guess,
     detail: Option<Detail>,
     number: u8,
     before: Option<Before>,
@@ -48,7 +49,8 @@ impl Encoder {
     pub fn new(model: Arc<Model>, header: Header) -> Self {
         let detail = Detail::new(header.width.into(), header.height.into(), header.subsampling);
         let (network, coders) = (model.network(), model.coders(&header));
-        Encoder { model, network, header, coders, guess: Guess::default(), detail, number: 0, before: None }
+        let (guess, detail_guess) = (Guess::default(), Guess::default());
+        Encoder { model, network, header, coders, guess, detail_guess, detail, number: 0, before: None }
     }
 
     pub fn header(&self) -> &Header {
@@ -77,7 +79,7 @@ impl Encoder {
         let (width, count) = (self.header.blocks().0 * 2, self.model.digits());
         let slices: Vec<_> = self.header.slices().map(|rows| rows.start * 2 * width..rows.end * 2 * width).collect();
         let area = digits.len() / count;
-        let (step, (coders, coded)) = array::fit(&mut self.guess, request.rate, key, |step| {
+        let (step, (coders, coded)) = array::fit(&mut self.guess, request.rate, key, &self.detail_guess, |step| {
             let kept = kept(step, count);
             let mut coders = self.coders.clone();
             let mut coded = Vec::with_capacity(coders.len());
@@ -101,7 +103,9 @@ impl Encoder {
             Some(detail) => {
                 let decoded = decoder::picture(&self.model, &self.network, &sent, kept, self.header.blocks());
                 let mut base = Frame::of_canvas(&decoded.map_err(torch)?, &self.header);
-                Some(detail.encode(frame, &mut base, step, key))
+                let bytes = detail.encode(frame, &mut base, step, key);
+                self.detail_guess.learn(key, step, bytes.len() as u32 * 8);
+                Some(bytes)
             }
             None => None,
         };

@@ -30,6 +30,8 @@ struct Stream {
     next: usize,
     index: i64,
     decoded: Picture,
+    /// The one before, if that is not a key frame's.
+    older: Option<Picture>,
     blocks: Option<Vec<Block>>,
     /// Whether the next picture is a key frame, predicted from a still.
     key: bool,
@@ -71,6 +73,7 @@ impl Streams {
                 next: if first { rng.random_range(0..shot.len() - 1) } else { 0 },
                 index: rng.random_range(INDICES),
                 decoded: Picture::grey(1, 1),
+                older: None,
                 blocks: None,
                 key: false,
                 shot,
@@ -96,7 +99,7 @@ impl Streams {
             self.running.append(&mut fresh);
         }
         let index = |s: &mut Stream| {
-            let key = if std::mem::take(&mut s.key) { KEY_INDEX } else { 0 };
+            let key = if s.key { KEY_INDEX } else { 0 };
             (s.index - key + rng.random_range(-5..=3)).clamp(0, 127)
         };
         let indices: Vec<_> = self.running.iter_mut().map(index).collect();
@@ -106,7 +109,8 @@ impl Streams {
     /// Takes what was decoded of the last batch as the streams' references.
     pub fn decoded(&mut self, cells: &Tensor) -> Result<()> {
         for (stream, picture) in self.running.iter_mut().zip(tensors::to_pictures(cells)?) {
-            stream.decoded = picture;
+            let before = std::mem::replace(&mut stream.decoded, picture);
+            stream.older = Some(before).filter(|_| !std::mem::take(&mut stream.key));
         }
         Ok(())
     }
@@ -127,6 +131,7 @@ impl Streams {
             next: 1,
             index,
             decoded: Picture::grey(1, 1),
+            older: None,
             blocks: None,
             key: false,
         };
@@ -137,7 +142,8 @@ impl Streams {
         while streams[0].next < shot.len() {
             let outcome =
                 evaluate(&network.inter, rates, &batch(&mut streams, &[index], network.intra.device())?, kind)?;
-            streams[0].decoded = tensors::to_pictures(&outcome.decoded)?.remove(0);
+            let decoded = tensors::to_pictures(&outcome.decoded)?.remove(0);
+            streams[0].older = Some(std::mem::replace(&mut streams[0].decoded, decoded));
             outcomes.push(outcome);
         }
         Ok(outcomes)
@@ -164,11 +170,11 @@ fn batch(streams: &mut [Stream], indices: &[i64], device: Device) -> Result<Batc
         let picture = stream.picture(stream.next);
         stream.next += 1;
         let (columns, rows) = picture.blocks();
-        let reference = Reference::new(&stream.decoded);
+        let (reference, older) = (Reference::new(&stream.decoded), stream.older.as_ref().map(Reference::new));
         let settings = Settings::for_step(step_size(index as f64) as f32);
-        let blocks = motion::search(&picture, &reference, 0..rows, stream.blocks.as_deref(), &settings);
+        let blocks = motion::search(&picture, &reference, older.as_ref(), 0..rows, stream.blocks.as_deref(), &settings);
         let mut prediction = Picture::grey(columns, rows);
-        motion::compensate(&reference, &blocks, columns, 0, &mut prediction);
+        motion::compensate(&reference, older.as_ref(), &blocks, columns, 0, &mut prediction);
         coded.extend(mask(&blocks, columns, |b| b.mode != Mode::Skip));
         corrected.extend(mask(&blocks, columns, Block::is_corrected));
         stream.blocks = Some(blocks);
