@@ -25,8 +25,9 @@ pub struct ModelSettings {
     /// `None` is the built-in model of the element's task.
     pub model_file: Option<String>,
     pub label_file: Option<String>,
-    pub device: DeviceSpec,
-    pub precision: PrecisionSpec,
+    /// As they were set. Words that mean nothing are kept, too: an element that took another device instead would hide it.
+    device: Option<String>,
+    precision: Option<String>,
 }
 
 impl ModelSettings {
@@ -63,8 +64,14 @@ impl ModelSettings {
         match name {
             "model-file" => self.model_file = text(),
             "label-file" => self.label_file = text(),
-            "device" => self.device = text().map_or(Ok(DeviceSpec::default()), |word| word.parse())?,
-            "precision" => self.precision = text().map_or(Ok(PrecisionSpec::default()), |word| word.parse())?,
+            "device" => {
+                self.device = text();
+                self.device()?;
+            }
+            "precision" => {
+                self.precision = text();
+                self.precision()?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -74,10 +81,20 @@ impl ModelSettings {
         Some(match name {
             "model-file" => self.model_file.to_value(),
             "label-file" => self.label_file.to_value(),
-            "device" => self.device.to_string().to_value(),
-            "precision" => self.precision.to_string().to_value(),
+            "device" => word(self.device(), &self.device),
+            "precision" => word(self.precision(), &self.precision),
             _ => return None,
         })
+    }
+
+    /// An error where it was set to a word that means nothing.
+    pub fn device(&self) -> Result<DeviceSpec> {
+        self.device.as_deref().map_or(Ok(DeviceSpec::default()), str::parse)
+    }
+
+    /// The same.
+    pub fn precision(&self) -> Result<PrecisionSpec> {
+        self.precision.as_deref().map_or(Ok(PrecisionSpec::default()), str::parse)
     }
 
     /// Finds and examines the model; reads files, so to be called under no lock.
@@ -88,6 +105,11 @@ impl ModelSettings {
             None => Ok(file),
         }
     }
+}
+
+/// What a property says: the usual spelling of what it means, or what it was set to.
+fn word(meant: Result<impl ToString>, set: &Option<String>) -> glib::Value {
+    meant.map_or_else(|_| set.to_value(), |meant| meant.to_string().to_value())
 }
 
 fn read_labels(path: &str) -> Result<Vec<String>> {

@@ -1,7 +1,7 @@
 //! `.tvc` files, known by what they begin with.
 
 use gst::glib;
-use gst_torch_models::codec::stream::{self, Found, Header, UNIT_MIN};
+use gst_torch_models::codec::stream::{self, Found, Header, StreamError, UNIT_MIN};
 
 use crate::codec::MEDIA_TYPE;
 
@@ -28,9 +28,13 @@ fn probability(mut begin: impl FnMut(usize) -> Option<Vec<u8>>) -> Option<gst::T
                 length = more;
                 continue;
             }
-            Found::Unit(unit) if unit.kind == b'S' && Header::read(unit.payload).is_ok() => {
-                Some(gst::TypeFindProbability::Maximum)
-            }
+            // One that this version does not know, too: the parser says what is the matter with it.
+            Found::Unit(unit) if unit.kind == b'S' => match Header::read(unit.payload) {
+                Ok(_) | Err(StreamError::Version(_) | StreamError::Header(_)) => {
+                    Some(gst::TypeFindProbability::Maximum)
+                }
+                Err(StreamError::Damaged { .. }) => None,
+            },
             Found::Unit(unit) if unit.kind == b'I' || unit.kind == b'P' => Some(gst::TypeFindProbability::Likely),
             _ => None,
         };
@@ -51,7 +55,8 @@ mod tests {
         assert_eq!(of(&picture), Some(gst::TypeFindProbability::Likely));
         picture[100] ^= 1;
         assert_eq!(of(&picture), None);
-        assert_eq!(of(&stream::unit(b'S', &[7; 60])), None, "not a header that makes sense");
+        assert_eq!(of(&stream::unit(b'S', &[stream::VERSION; 3])), None, "not a whole header");
+        assert_eq!(of(&stream::unit(b'S', &[99; 60])), Some(gst::TypeFindProbability::Maximum), "another version's");
         assert_eq!(of(&[]), None);
         assert_eq!(of(&stream::unit(b'P', &vec![0; PEEK_MAX])), None);
     }

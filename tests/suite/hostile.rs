@@ -10,10 +10,13 @@ use crate::{common, scripted};
 
 /// What torchdetect says when it is started with `settings`.
 fn refusal(settings: &str) -> String {
+    failure(&format!("videotestsrc num-buffers=2 ! video/x-raw,width=64,height=64 ! torchdetect {settings} ! fakesink"))
+}
+
+/// What a pipeline says that is to fail.
+fn failure(line: &str) -> String {
     common::init();
-    let line =
-        format!("videotestsrc num-buffers=2 ! video/x-raw,width=64,height=64 ! torchdetect {settings} ! fakesink");
-    let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let pipeline = gst::parse::launch(line).unwrap().downcast::<gst::Pipeline>().unwrap();
     let started = pipeline.set_state(gst::State::Playing);
     let wanted = [gst::MessageType::Error, gst::MessageType::Eos];
     let wait = gst::ClockTime::from_seconds(if started.is_ok() { 60 } else { 1 });
@@ -21,7 +24,7 @@ fn refusal(settings: &str) -> String {
     pipeline.set_state(gst::State::Null).unwrap();
     match message.as_ref().map(|m| m.view()) {
         Some(gst::MessageView::Error(error)) => format!("{} {}", error.error(), error.debug().unwrap_or_default()),
-        other => panic!("no error for {settings}: {other:?}"),
+        other => panic!("no error of {line}: {other:?}"),
     }
 }
 
@@ -98,6 +101,23 @@ fn what_is_not_there_is_listed_with_what_is() {
     assert!(refusal("device=cuda:7").contains("available: cpu"));
     assert!(refusal("precision=fp16 device=cpu").contains("fp32, bf16"));
     assert!(refusal("label-file=/nowhere/labels.txt").contains("/nowhere/labels.txt"));
+}
+
+/// A word that means nothing is no reason to run elsewhere, or in another precision.
+#[test]
+fn words_for_devices_and_precisions_that_mean_nothing_are_refused_by_every_element() {
+    let source = "videotestsrc num-buffers=2 ! video/x-raw,format=I420,width=64,height=48,framerate=25/1";
+    for element in ["torchdetect", "torchrestore", "torchinterpolate", "torchenc", "torchenc ! torchdec", "torchsrc"] {
+        for (words, expected) in [("device=gpu", "auto, cpu"), ("precision=int8", "auto, fp32")] {
+            let line = match element {
+                "torchsrc" => format!("torchsrc {words} num-buffers=2 ! fakesink"),
+                _ => format!("{source} ! {element} {words} ! fakesink"),
+            };
+            let text = failure(&line);
+            let word = words.split_once('=').unwrap().1;
+            assert!(text.contains(word) && text.contains(expected), "{line}: {text}");
+        }
+    }
 }
 
 #[test]

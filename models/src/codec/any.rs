@@ -71,10 +71,14 @@ impl AnyModel {
         if card.task.as_deref() != Some("codec") {
             return Err(bad(format!("its task is {:?}; expected \"codec\"", card.task.unwrap_or_default())));
         }
+        let weights = model::weights_path(&card, &path);
         let config = card.config.ok_or_else(|| bad("it has no [config]".into()))?;
         let config = config.try_into().map_err(|e: toml::de::Error| bad(format!("[config]: {}", e.message())))?;
         let short = path.file_stem().map_or(name.into(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Arc::new(vector::Model::load(&short, config, &bytes, device, precision, bad)?.into()))
+        Ok(Arc::new(
+            vector::Model::load(&short, config, &bytes, device, precision, |reason| Error::bad_file(&weights, reason))?
+                .into(),
+        ))
     }
 
     /// A header that says what this model's streams must say: coding, model, and one slice where there can be no more.

@@ -106,7 +106,8 @@ impl Model {
             None => return Err(bad("it has no [config]".into())),
         };
         let short = path.file_stem().map_or(name.into(), |stem| stem.to_string_lossy().into_owned());
-        Self::load(&short, config, &bytes, device, precision, bad)
+        let weights = weights_path(&card, &path);
+        Self::load(&short, config, &bytes, device, precision, |reason| Error::bad_file(&weights, reason))
     }
 
     /// Loads weights that are in memory.
@@ -173,10 +174,10 @@ pub fn find(name: &str) -> Result<(Card, Vec<u8>, std::path::PathBuf)> {
         return Err(Error::BadWord { what: "model-file", value: name.into(), expected });
     }
     let card = Card::read(&path)?;
-    let Some(weights) = &card.weights else {
+    if card.weights.is_none() {
         return Err(Error::bad_file(&path, "the card names no file: `weights = \"...\"` was expected"));
-    };
-    let file = path.parent().unwrap_or(std::path::Path::new(".")).join(weights);
+    }
+    let file = weights_path(&card, &path);
     let bytes = std::fs::read(&file).map_err(|e| Error::bad_file(&file, e.to_string()))?;
     if let Some(pin) = &card.sha256 {
         let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -185,6 +186,11 @@ pub fn find(name: &str) -> Result<(Card, Vec<u8>, std::path::PathBuf)> {
         }
     }
     Ok((card, bytes, path))
+}
+
+/// Where the weights of a card lie; the card itself where it names none, as built-in ones need not.
+pub(super) fn weights_path(card: &Card, path: &std::path::Path) -> std::path::PathBuf {
+    card.weights.as_ref().map_or_else(|| path.to_owned(), |file| path.with_file_name(file))
 }
 
 /// Synthesis is the same in fp32 and in bf16, so that `auto` is free to take the faster: bf16, unless the processor lacks it

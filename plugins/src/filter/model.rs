@@ -29,7 +29,7 @@ impl TorchFilter {
             None => (virtuals.default_model)(&self.obj())?,
         };
         let file = settings.open(&name, virtuals.task)?;
-        let model = file.load(settings.device, settings.precision)?;
+        let model = file.load(settings.device()?, settings.precision()?)?;
         let scale = (virtuals.scale)(&self.obj(), &model)?;
         Ok((model, scale))
     }

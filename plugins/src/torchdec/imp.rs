@@ -386,9 +386,14 @@ fn open(settings: &ModelSettings, header: &Header) -> Result<Arc<Model>, String>
         }
         None => &header.name,
     };
-    let model = Model::open(name, settings.device, settings.precision).map_err(|error| format!("{made}; {error}"))?;
+    let place = settings.device().and_then(|device| Ok((device, settings.precision()?)));
+    let model = place.and_then(|(device, precision)| Model::open(name, device, precision));
+    let model = model.map_err(|error| format!("{made}; {error}"))?;
     if model.identity != header.model {
         return Err(format!("{made}; '{name}' is another one ({})", hex(model.identity)));
+    }
+    if model.coding != header.coding {
+        return Err(format!("{made} in coding {}; its coding is {}", header.coding as u8, model.coding as u8));
     }
     Ok(model)
 }

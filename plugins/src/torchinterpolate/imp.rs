@@ -262,7 +262,7 @@ impl TorchInterpolate {
             return Ok(Arc::clone(&opened.model));
         }
         let name = wanted.model_file.as_deref().unwrap_or(DEFAULT_MODEL);
-        let model = wanted.open(name, TASK)?.load(wanted.device, wanted.precision)?;
+        let model = wanted.open(name, TASK)?.load(wanted.device()?, wanted.precision()?)?;
         let opened = Opened { model_file: wanted.model_file, model: Arc::clone(&model) };
         let before = lock(&self.opened).replace(opened);
         drop(before);

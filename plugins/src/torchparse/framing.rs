@@ -1,6 +1,6 @@
 //! Access units in bytes that may be damaged.
 
-use gst_torch_models::codec::stream::{self, Found, Header, MARKER, Subsampling, UNIT_MIN};
+use gst_torch_models::codec::stream::{self, Found, Header, MARKER, StreamError, Subsampling, UNIT_MIN};
 use gst_torch_models::codec::symbols::Kind;
 
 /// What stands at the beginning of some bytes.
@@ -10,6 +10,8 @@ pub enum Step<'a> {
     Skip(usize),
     /// Units that are no picture.
     Drop(usize),
+    /// A header that is whole, and not for this parser: of another version, or with what it does not know.
+    Refuse(String, usize),
     /// Not enough bytes; so many are needed.
     More(usize),
     Unit(AccessUnit<'a>),
@@ -79,7 +81,8 @@ impl Framer {
                         header = Some(read);
                         continue;
                     }
-                    Err(_) => return Step::Drop(at),
+                    Err(StreamError::Damaged { .. }) => return Step::Drop(at),
+                    Err(error) => return Step::Refuse(error.to_string(), at),
                 },
                 b'I' => Kind::Intra,
                 b'P' => Kind::Inter,
@@ -182,7 +185,7 @@ mod tests {
                     have = (have + chunk).min(bytes.len());
                 }
                 Step::Skip(0) | Step::Drop(0) if at == have => have = (have + chunk).min(bytes.len()),
-                Step::Skip(length) | Step::Drop(length) => {
+                Step::Skip(length) | Step::Drop(length) | Step::Refuse(_, length) => {
                     assert!(length > 0);
                     at += length;
                 }

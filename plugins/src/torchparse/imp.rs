@@ -179,6 +179,17 @@ impl BaseParseImpl for TorchParse {
                 drop(state);
                 return self.drop_frame(frame, length);
             }
+            Step::Refuse(reason, length) => {
+                // What comes behind it is of no use without it. A stream that was played until here may go on with the next.
+                let played = state.header.take().is_some();
+                drop(state);
+                if played {
+                    gst::element_imp_warning!(self, gst::StreamError::Format, ["{reason}"]);
+                    return self.drop_frame(frame, length);
+                }
+                gst::element_imp_error!(self, gst::StreamError::Format, ["{reason}"]);
+                return Err(gst::FlowError::Error);
+            }
             Step::Unit(unit) => unit,
         };
         drop(state);

@@ -253,8 +253,8 @@ impl Settings {
     /// Opens the generator; reads files and runs networks, so to be called under no lock.
     pub fn open(&self) -> Result<Generator> {
         let options = Options {
-            device: self.model.device,
-            precision: self.model.precision,
+            device: self.model.device()?,
+            precision: self.model.precision()?,
             hints: Hints {
                 range: match self.value_range {
                     ValueRange::Auto => None,

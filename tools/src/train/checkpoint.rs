@@ -38,13 +38,19 @@ pub fn save(folder: &Path, progress: &Progress, tensors: &[(String, Tensor)]) ->
     std::fs::rename(&temporary, &numbers).with_context(|| numbers.display().to_string())
 }
 
-/// Reads what [`save`] wrote into `tensors`, which must be the same ones. `None` where there is no checkpoint.
-pub fn load(folder: &Path, tensors: &[(String, Tensor)]) -> Result<Option<Progress>> {
-    let (weights, numbers) = paths(folder);
+/// The numbers that [`save`] wrote. `None` where there is no checkpoint.
+pub fn progress(folder: &Path) -> Result<Option<Progress>> {
+    let (_, numbers) = paths(folder);
     if !numbers.exists() {
         return Ok(None);
     }
-    let progress = serde_json::from_slice(&std::fs::read(&numbers)?).with_context(|| numbers.display().to_string())?;
+    serde_json::from_slice(&std::fs::read(&numbers)?).with_context(|| numbers.display().to_string())
+}
+
+/// Reads what [`save`] wrote into `tensors`, which must be the same ones. `None` where there is no checkpoint.
+pub fn load(folder: &Path, tensors: &[(String, Tensor)]) -> Result<Option<Progress>> {
+    let Some(progress) = progress(folder)? else { return Ok(None) };
+    let (weights, _) = paths(folder);
     let saved = Tensor::read_safetensors(&weights).with_context(|| weights.display().to_string())?;
     let saved: std::collections::HashMap<_, _> = saved.into_iter().collect();
     let _guard = tch::no_grad_guard();
@@ -58,9 +64,10 @@ pub fn load(folder: &Path, tensors: &[(String, Tensor)]) -> Result<Option<Progre
 
 /// [`load`], for a run that is to go on: an error where there is no checkpoint, or one of a run with another setting.
 pub fn resume(folder: &Path, tensors: &[(String, Tensor)], setting: &str) -> Result<Progress> {
-    let saved = load(folder, tensors)?.with_context(|| format!("{} has no checkpoint to resume", folder.display()))?;
+    let saved = progress(folder)?.with_context(|| format!("{} has no checkpoint to resume", folder.display()))?;
     let was = &saved.setting;
     ensure!(was == setting, "the checkpoint is of another run\n  was: {was}\n  is:  {setting}");
+    load(folder, tensors)?;
     println!("resuming after step {}, {:.1} minutes", saved.step, saved.seconds / 60.0);
     Ok(saved)
 }

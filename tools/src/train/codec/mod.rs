@@ -75,7 +75,7 @@ pub fn run(mut args: Args) -> Result<()> {
     };
     let weights = args.out.join(format!("{}.safetensors", args.name));
     let mut from = args.from.clone();
-    let mut resume = args.resume;
+    let mut resume = if args.resume { Some(begun(&args)?) } else { None };
     if args.stage == [Stage::Prior]
         && let Some(from) = &from
     {
@@ -92,9 +92,12 @@ pub fn run(mut args: Args) -> Result<()> {
             prior::train(&weights, config, &data, args.cut, args.shots, &mut rng)?;
             continue;
         }
+        if resume.is_some_and(|begun| begun != stage) {
+            // It is over; the checkpoint has what it learnt.
+            continue;
+        }
         let mut run = Run::new(&args, stage, (config, device), [&data, &val], from.as_deref(), still.clone())?;
-        // Of several stages, the first that has a checkpoint goes on; those after it begin anew.
-        if std::mem::take(&mut resume) {
+        if resume.take().is_some() {
             run.resume()?;
         }
         run.train()?;
@@ -104,6 +107,21 @@ pub fn run(mut args: Args) -> Result<()> {
         still::add(&weights, still)?;
     }
     card::write(&args, config, &weights)
+}
+
+/// What a stage is run with: it is resumed with nothing else.
+fn setting(args: &Args, stage: Stage) -> String {
+    format!(
+        "{:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
+        stage, args.size, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
+    )
+}
+
+/// The stage that the checkpoint is of; the first one where it is of none, so that resuming it says what is wrong.
+fn begun(args: &Args) -> Result<Stage> {
+    let saved = checkpoint::progress(&args.out)?.map(|saved| saved.setting).unwrap_or_default();
+    let of_it = args.stage.iter().find(|&&stage| setting(args, stage) == saved);
+    of_it.or(args.stage.first()).copied().context("--stage is empty")
 }
 
 fn names(sources: &[Source]) -> String {
@@ -187,10 +205,6 @@ impl<'a> Run<'a> {
             analysis / 1e3,
             synthesis / 1e3
         );
-        let setting = format!(
-            "{:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
-            stage, args.size, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
-        );
         Ok(Run {
             args,
             stage,
@@ -202,7 +216,14 @@ impl<'a> Run<'a> {
             optimiser: AdamW::new(&variables, 0.0)?,
             variables,
             streams: Streams::new(args, still),
-            progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, score: None, setting },
+            progress: Progress {
+                epoch: 0,
+                step: 0,
+                optimiser_steps: 0,
+                seconds: 0.0,
+                score: None,
+                setting: setting(args, stage),
+            },
         })
     }
 

@@ -72,6 +72,34 @@ fn all_stages_make_a_model_that_opens_and_is_compared_with_x264() {
 }
 
 #[test]
+fn a_run_that_stopped_in_its_second_stage_goes_on_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (video, out) = (folder.path().join("rings.avi"), folder.path().join("out"));
+    clip(&video, true);
+    let run = |words: &str| {
+        let place = format!("--data {} --out {} --from codec-s --stage intra,inter", video.display(), out.display());
+        train(&format!("{place} {}", QUICK.replace("--steps 2", words)))
+    };
+    let read = || {
+        let bytes = std::fs::read(out.join("codec.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let values = |stage: &str| {
+            let own = file.tensors().into_iter().filter(|(name, _)| name.starts_with(stage));
+            own.map(|(name, tensor)| (name, tensor.data().to_vec())).collect::<BTreeMap<_, _>>()
+        };
+        [values("intra."), values("inter.")]
+    };
+    run("--steps 2").unwrap();
+    let [intra, inter] = read();
+    run("--steps 4 --resume").unwrap();
+    let [same, more] = read();
+    assert!(same == intra && more != inter);
+    assert_eq!(checkpoint::progress(&out).unwrap().unwrap().step, 4);
+    let error = run("--steps 4 --seed 9 --resume").unwrap_err();
+    assert!(format!("{error:#}").contains("the checkpoint is of another run"), "{error:#}");
+}
+
+#[test]
 fn a_prior_is_learnt_for_networks_that_are_there() {
     let folder = tempfile::tempdir().unwrap();
     let (video, out) = (folder.path().join("rings.avi"), folder.path().join("out"));
