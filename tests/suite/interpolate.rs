@@ -7,6 +7,7 @@ use gst_video::{VideoFormat, VideoInfo};
 
 use crate::common;
 
+mod live;
 mod pictures;
 mod streams;
 

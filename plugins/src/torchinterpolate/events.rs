@@ -60,9 +60,9 @@ impl TorchInterpolate {
         }
     }
 
-    /// Appends steps to what is to be pushed; events that waited go before the frame that came after them.
+    /// Appends steps to what is to be pushed; events that waited go before the frame that came after them, kept or waiting.
     pub(super) fn enqueue(&self, steps: Vec<Step<Shown>>) {
-        let waits = lock(&self.stream).as_ref().is_some_and(|stream| stream.timeline.waits());
+        let waits = steps.is_empty() && lock(&self.stream).as_ref().is_some_and(|stream| stream.timeline.waits());
         let mut events = if waits { Vec::new() } else { std::mem::take(&mut *lock(&self.behind)) };
         let mut jobs = lock(&self.jobs);
         for step in steps {

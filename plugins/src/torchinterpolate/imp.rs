@@ -12,7 +12,7 @@ use gst_torch_runtime::{Model, Result as TorchResult, Stats};
 use super::rate::{Rate, Rates};
 use super::session::{Session, Shown};
 use super::settings::{LatencyMode, Repair, Settings};
-use super::timeline::{self, Fault, Frame, Step, Timeline};
+use super::timeline::{self, Fault, Frame, Step, Timeline, Wait};
 use crate::filter::Failures;
 use crate::pace::Backlog;
 use crate::report;
@@ -311,11 +311,18 @@ impl TorchInterpolate {
         let mut query = gst::query::Latency::new();
         let live = self.obj().sink_pad().peer_query(&mut query) && query.result().0;
         let settings = lock(&self.settings).clone();
+        let wait = match settings.latency_mode {
+            // Of frames that come at no known rate, no latency can be reported either.
+            LatencyMode::OneFrame if live && rates.spacing().is_none() => Wait::Never,
+            LatencyMode::OneFrame if live => Wait::OneFrame,
+            LatencyMode::OneFrame => Wait::Always,
+            LatencyMode::Zero => Wait::Never,
+        };
         let timeline = Timeline::new(timeline::Settings {
             rates,
             max_gap: settings.max_gap,
             missing: settings.repair.contains(Repair::MISSING),
-            ahead: settings.latency_mode == LatencyMode::Zero,
+            wait,
         });
         let session = Arc::new(session);
         let stream =

@@ -2,7 +2,7 @@
 //!
 //! Frames that came whole are *good*; between two good ones lie *slots*: the places of frames that are missing or bad, and
 //! those that a higher rate adds. A slot is filled from the good frames around it, at its own time between theirs, or, if
-//! nothing may wait, from the two before it. A hole longer than allowed is held: the last good frame stands in.
+//! it may not wait so long, from the two before it. A hole longer than allowed is held: the last good frame stands in.
 //! Times are in ns, of one segment that is played forwards.
 
 use super::rate::Rates;
@@ -50,6 +50,17 @@ pub enum Step<F> {
     Nothing { from: u64, until: u64 },
 }
 
+/// How long a slot may wait for the good frame after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: it is filled from past frames.
+    Never,
+    /// Until the next frame comes, whatever that is like: no picture leaves later than the latency that was reported.
+    OneFrame,
+    /// For as long as the hole is.
+    Always,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     pub rates: Rates,
@@ -57,8 +68,7 @@ pub struct Settings {
     pub max_gap: u64,
     /// Frames that did not come are made. Where another rate is wanted, its pictures are made in any case.
     pub missing: bool,
-    /// Nothing waits for the next frame: slots are filled from past ones.
-    pub ahead: bool,
+    pub wait: Wait,
 }
 
 #[derive(Debug, Clone)]
@@ -93,7 +103,7 @@ impl<F: Clone> Timeline<F> {
         }
     }
 
-    /// Takes other settings; the rates, and whether to look ahead, stay.
+    /// Takes other settings; the rates, and how long slots wait, stay.
     pub fn set(&mut self, max_gap: u64, missing: bool) {
         (self.settings.max_gap, self.settings.missing) = (max_gap, missing);
     }
@@ -148,10 +158,13 @@ impl<F: Clone> Timeline<F> {
         let until = time.saturating_add(duration.or(spacing)?);
         let mut steps = Vec::new();
         self.missing = self.missing.max(until);
-        if self.settings.ahead {
+        if self.settings.wait == Wait::Never {
             self.fill_ahead(&last, until, true, &mut steps);
         } else if until.saturating_sub(last.time) > self.settings.max_gap {
             self.give_up(&last, until, None, &mut steps);
+        } else if self.settings.wait == Wait::OneFrame {
+            // What is next comes at `until` at the earliest.
+            self.release(&last, until.saturating_sub(spacing.unwrap_or(0)), &mut steps);
         }
         Some(steps)
     }
@@ -163,7 +176,7 @@ impl<F: Clone> Timeline<F> {
             let spacing = self.settings.rates.spacing();
             let end = last.time.saturating_add(last.duration.or(spacing).unwrap_or(0));
             let until = end.max(self.bad_until()).max(self.missing);
-            if self.settings.ahead {
+            if self.settings.wait == Wait::Never {
                 self.fill_ahead(&last, until, false, &mut steps);
             } else {
                 self.hold(&last, until, &mut steps);
@@ -222,7 +235,7 @@ impl<F: Clone> Timeline<F> {
         (self.missing, self.given_up) = (0, false);
         let before = self.last.replace(frame.clone());
         self.earlier = before.filter(|_| continues);
-        if self.settings.ahead {
+        if self.settings.wait == Wait::Never {
             let until = self.settings.rates.spacing().map_or(0, |spacing| frame.time + spacing);
             self.fill_ahead(&frame, until, false, steps);
         }
@@ -241,16 +254,34 @@ impl<F: Clone> Timeline<F> {
     }
 
     fn bad(&mut self, last: &Frame<F>, frame: Frame<F>, fault: Fault, steps: &mut Vec<Step<F>>) {
-        let spacing = self.settings.rates.spacing().unwrap_or(0);
+        // At least 1, so that the place of the frame itself is not left out.
+        let spacing = self.settings.rates.spacing().or(frame.duration).unwrap_or(0).max(1);
         let until = frame.time.saturating_add(spacing);
         // The next frame that can end the hole is one farther.
-        let too_long = until - last.time > self.settings.max_gap;
+        let too_long = self.given_up || until - last.time > self.settings.max_gap;
+        if self.settings.wait == Wait::OneFrame && !too_long {
+            self.release(last, frame.time, steps);
+        }
         self.waiting.push((frame, fault));
-        if self.settings.ahead {
+        if self.settings.wait == Wait::Never {
             self.fill_ahead(last, until, true, steps);
-        } else if too_long || self.given_up {
+        } else if too_long {
             self.give_up(last, until, Some(fault), steps);
         }
+    }
+
+    /// What lies before this time waits no longer. The same picture once more may be a scene that stands still, for which no
+    /// motion is foretold.
+    fn release(&mut self, last: &Frame<F>, before: u64, steps: &mut Vec<Step<F>>) {
+        let still = self.waiting.iter().any(|(_, fault)| *fault == Fault::Frozen);
+        let (now, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(frame, _)| frame.time < before);
+        self.waiting = now;
+        if still {
+            self.hold(last, before, steps);
+        } else {
+            self.fill_ahead(last, before, true, steps);
+        }
+        self.waiting = later;
     }
 
     fn announce(&mut self, last: &Frame<F>, steps: &mut Vec<Step<F>>) {

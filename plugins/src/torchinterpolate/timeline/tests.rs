@@ -8,14 +8,14 @@ struct Run {
 
 const MS: u64 = 1_000_000;
 
-fn run(input: (u32, u32), output: (u32, u32), max_gap: u64, ahead: bool) -> Run {
-    let settings = Settings { rates: Rates::new(input, output), max_gap: max_gap * MS, missing: true, ahead };
+fn run(input: (u32, u32), output: (u32, u32), max_gap: u64, wait: Wait) -> Run {
+    let settings = Settings { rates: Rates::new(input, output), max_gap: max_gap * MS, missing: true, wait };
     Run { timeline: Timeline::new(settings), out: Vec::new() }
 }
 
 /// 25 frames a second, 200 ms at most, waiting for neighbours.
 fn plain() -> Run {
-    run((25, 1), (25, 1), 200, false)
+    run((25, 1), (25, 1), 200, Wait::Always)
 }
 
 impl Run {
@@ -96,7 +96,7 @@ fn missing_frames_are_made_at_their_times() {
 
 #[test]
 fn without_a_rate_what_was_usual_counts_where_something_was_lost() {
-    let vfr = || run((0, 1), (0, 1), 200, false).frame("a", 0).frame("b", 30);
+    let vfr = || run((0, 1), (0, 1), 200, Wait::Always).frame("a", 0).frame("b", 30);
     vfr().frame("c", 90).gives(&["a 0", "b 30", "c 90"]);
     vfr().lost("c", 90).gives(&["a 0", "b 30", "bc@0.500 60+30", "c 90"]);
     vfr().bad("x", 50, Fault::Corrupted).frame("c", 90).gives(&["a 0", "b 30", "bc@0.333 50+40 for x", "c 90"]);
@@ -196,7 +196,7 @@ fn a_gap_at_the_end_is_held() {
 
 #[test]
 fn twice_the_rate_has_one_between_any_two_and_as_long_a_stream() {
-    run((25, 1), (50, 1), 200, false).frame("a", 0).frame("b", 40).frame("c", 80).drain().gives(&[
+    run((25, 1), (50, 1), 200, Wait::Always).frame("a", 0).frame("b", 40).frame("c", 80).drain().gives(&[
         "a 0+20",
         "ab@0.500 20+20",
         "b 40+20",
@@ -208,7 +208,7 @@ fn twice_the_rate_has_one_between_any_two_and_as_long_a_stream() {
 
 #[test]
 fn a_higher_rate_fills_gaps_and_replaces_bad_frames_too() {
-    run((25, 1), (50, 1), 200, false).frame("a", 0).bad("x", 40, Fault::Corrupted).frame("c", 80).gives(&[
+    run((25, 1), (50, 1), 200, Wait::Always).frame("a", 0).bad("x", 40, Fault::Corrupted).frame("c", 80).gives(&[
         "a 0+20",
         "ac@0.250 20+20",
         "ac@0.500 40+20 for x",
@@ -219,25 +219,23 @@ fn a_higher_rate_fills_gaps_and_replaces_bad_frames_too() {
 
 #[test]
 fn slow_streams_are_no_gaps() {
-    run((2, 1), (4, 1), 200, false).frame("a", 0).frame("b", 500).gives(&["a 0+250", "ab@0.500 250+250", "b 500+250"]);
-}
-
-#[test]
-fn a_rate_of_its_own_lies_on_its_grid() {
-    run((25, 1), (40, 1), 200, false).frame("a", 0).frame("b", 40).frame("c", 80).frame("d", 120).drain().gives(&[
-        "a 0+25",
-        "ab@0.625 25+25",
-        "bc@0.250 50+25",
-        "bc@0.875 75+25",
-        "cd@0.500 100+25",
-        "d= 125+25",
-        "d= 150+25",
+    run((2, 1), (4, 1), 200, Wait::Always).frame("a", 0).frame("b", 500).gives(&[
+        "a 0+250",
+        "ab@0.500 250+250",
+        "b 500+250",
     ]);
 }
 
 #[test]
+fn a_rate_of_its_own_lies_on_its_grid() {
+    run((25, 1), (40, 1), 200, Wait::Always).frame("a", 0).frame("b", 40).frame("c", 80).frame("d", 120).drain().gives(
+        &["a 0+25", "ab@0.625 25+25", "bc@0.250 50+25", "bc@0.875 75+25", "cd@0.500 100+25", "d= 125+25", "d= 150+25"],
+    );
+}
+
+#[test]
 fn ahead_of_time_pictures_are_made_from_past_ones_at_once() {
-    let zero = || run((25, 1), (25, 1), 200, true).frame("a", 0).frame("b", 40);
+    let zero = || run((25, 1), (25, 1), 200, Wait::Never).frame("a", 0).frame("b", 40);
     zero().bad("x", 80, Fault::Corrupted).gives(&["a 0", "b 40", "ab@2.000 80+40 for x"]);
     zero().gap(80, 40).gap(120, 40).gives(&["a 0", "b 40", "ab@2.000 80+40", "ab@3.000 120+40"]);
     zero().bad("x", 80, Fault::Corrupted).gap(120, 40).gives(&[
@@ -247,14 +245,14 @@ fn ahead_of_time_pictures_are_made_from_past_ones_at_once() {
         "ab@3.000 120+40",
     ]);
     // With the first frame alone there is nothing to foretell from.
-    run((25, 1), (25, 1), 200, true).frame("a", 0).gap(40, 40).gives(&["a 0", "a= 40+40"]);
+    run((25, 1), (25, 1), 200, Wait::Never).frame("a", 0).gap(40, 40).gives(&["a 0", "a= 40+40"]);
     // A hole that only the next frame shows: nothing waited for it, so it is used.
     zero().frame("d", 120).gives(&["a 0", "b 40", "bd@0.500 80+40", "d 120"]);
 }
 
 #[test]
 fn ahead_of_time_a_higher_rate_does_not_wait_either() {
-    run((25, 1), (50, 1), 200, true).frame("a", 0).frame("b", 40).frame("c", 80).drain().gives(&[
+    run((25, 1), (50, 1), 200, Wait::Never).frame("a", 0).frame("b", 40).frame("c", 80).drain().gives(&[
         "a 0+20",
         "a= 20+20",
         "b 40+20",
@@ -266,7 +264,7 @@ fn ahead_of_time_a_higher_rate_does_not_wait_either() {
 
 #[test]
 fn ahead_of_time_a_long_gap_is_held_too() {
-    run((25, 1), (25, 1), 80, true).frame("a", 0).frame("b", 40).gap(80, 160).gives(&[
+    run((25, 1), (25, 1), 80, Wait::Never).frame("a", 0).frame("b", 40).gap(80, 160).gives(&[
         "a 0",
         "b 40",
         "ab@2.000 80+40",
@@ -315,4 +313,91 @@ fn events_wait_while_frames_do() {
     run = run.bad("x", 40, Fault::Corrupted);
     assert!(run.timeline.waits());
     assert!(!run.frame("b", 80).timeline.waits());
+}
+
+#[test]
+fn one_bad_frame_waits_at_most_and_those_before_it_are_foretold() {
+    let live = || run((25, 1), (25, 1), 200, Wait::OneFrame).frame("a", 0).frame("b", 40);
+    live().bad("x", 80, Fault::Corrupted).gives(&["a 0", "b 40"]);
+    live().bad("x", 80, Fault::Corrupted).bad("y", 120, Fault::Corrupted).frame("d", 160).gives(&[
+        "a 0",
+        "b 40",
+        "ab@2.000 80+40 for x",
+        "bd@0.667 120+40 for y",
+        "d 160",
+    ]);
+    // One of them alone has both its neighbours.
+    live().bad("x", 80, Fault::Corrupted).frame("c", 120).gives(&["a 0", "b 40", "bc@0.500 80+40 for x", "c 120"]);
+    // A GAP event says as much as a bad frame does.
+    live().bad("x", 80, Fault::Corrupted).gap(120, 40).frame("d", 160).gives(&[
+        "a 0",
+        "b 40",
+        "ab@2.000 80+40 for x",
+        "bd@0.667 120+40",
+        "d 160",
+    ]);
+    live().gap(80, 120).gives(&["a 0", "b 40", "ab@2.000 80+40", "ab@3.000 120+40"]);
+    // What did not come at all shows late, but waits no longer for that.
+    live().bad("x", 120, Fault::Corrupted).gives(&["a 0", "b 40", "ab@2.000 80+40"]);
+}
+
+#[test]
+fn a_live_scene_that_stands_still_is_not_moved_on() {
+    let live = || run((25, 1), (25, 1), 80, Wait::OneFrame).frame("a", 0).frame("b", 40);
+    live().bad("x", 80, Fault::Frozen).bad("y", 120, Fault::Frozen).bad("z", 160, Fault::Frozen).gives(&[
+        "a 0",
+        "b 40",
+        "beyond 40 Some(Frozen)",
+        "b= 80+40 for x",
+        "b= 120+40 for y",
+        "b= 160+40 for z",
+    ]);
+    run((25, 1), (25, 1), 200, Wait::OneFrame)
+        .frame("a", 0)
+        .frame("b", 40)
+        .bad("x", 80, Fault::Frozen)
+        .bad("y", 120, Fault::Frozen)
+        .frame("c", 160)
+        .gives(&["a 0", "b 40", "b= 80+40 for x", "bc@0.667 120+40 for y", "c 160"]);
+}
+
+/// What a live stream was told, one frame of the input, is how late a picture leaves at most, whatever comes bad.
+#[test]
+fn live_no_picture_leaves_later_than_one_frame() {
+    for (input, output) in [((25, 1), (25, 1)), ((25, 1), (50, 1)), ((25, 1), (60, 1)), ((50, 1), (20, 1))] {
+        let spacing = 1_000_000_000 * u64::from(input.1) / u64::from(input.0);
+        for seed in 0..40u64 {
+            let mut run = run(input, output, 200, Wait::OneFrame);
+            let (mut state, mut left, mut late) = (seed, Vec::new(), 0);
+            for k in 0..200 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let fault = match (state >> 40) % 4 {
+                    _ if k < 2 => None,
+                    0 | 1 => Some(Fault::Corrupted),
+                    2 if seed % 2 == 1 => Some(Fault::Frozen),
+                    _ => None,
+                };
+                let frame = Frame { content: "f", time: k * spacing, duration: Some(spacing) };
+                for step in run.timeline.frame(frame, fault, false) {
+                    let time = match step {
+                        Step::Keep { time, .. } => time,
+                        Step::Make { slot, .. } | Step::Hold { slot, .. } => slot.time,
+                        Step::Beyond { .. } | Step::Nothing { .. } => continue,
+                    };
+                    late = late.max((k * spacing).saturating_sub(time));
+                    left.push(time);
+                }
+            }
+            assert!(late <= spacing, "{input:?} to {output:?}, seed {seed}: {late} ns late");
+            assert!(left.is_sorted_by(|a, b| a < b), "{input:?} to {output:?}, seed {seed}: {left:?}");
+            let expected = 198 * u64::from(output.0) / u64::from(input.0);
+            assert!(left.len() as u64 >= expected, "{input:?} to {output:?}, seed {seed}: {} left", left.len());
+        }
+    }
+}
+
+#[test]
+fn a_bad_frame_of_no_known_rate_has_its_place_ahead_of_time_too() {
+    let run = run((0, 1), (0, 1), 200, Wait::Never).frame("a", 0).frame("b", 30);
+    run.bad("x", 60, Fault::Corrupted).frame("c", 90).gives(&["a 0", "b 30", "ab@2.000 60+40 for x", "c 90"]);
 }
