@@ -9,6 +9,7 @@ use crate::common;
 
 mod live;
 mod pictures;
+mod rates;
 mod streams;
 
 const MS: u64 = 1_000_000;
@@ -293,39 +294,6 @@ fn beyond_max_gap_the_last_frame_is_held_and_a_message_says_so() {
     assert_eq!(said.get::<gst::ClockTime>("timestamp").unwrap(), gst::ClockTime::from_mseconds(40));
     assert_eq!(said.get::<&str>("reason").unwrap(), "missing");
     assert!(bus.pop_filtered(&[gst::MessageType::Element]).is_none(), "once for a hole");
-}
-
-#[test]
-fn rates_go_up_by_any_rational_with_exact_times() {
-    for (from, to, count) in [((25, 1), (50, 1), 50), ((30, 1), (60, 1), 60), ((30_000, 1001), (60_000, 1001), 60)] {
-        let info = info(VideoFormat::I420, SIZE, from);
-        let mut run = start("", &info, Some(to));
-        let time = |k: u64, rate: (i32, i32)| k * 1_000_000_000 * rate.1 as u64 / rate.0 as u64;
-        for k in 0..u64::from(count as u32) / 2 {
-            let mut buffer = run.frame(k as f64 * 0.3, time(k, from));
-            buffer.make_mut().set_duration(gst::ClockTime::from_nseconds(time(k + 1, from) - time(k, from)));
-            run.push(buffer);
-        }
-        run.end();
-        let expected: Vec<_> = (0..count as u64).map(|k| at(time(k, to), time(k + 1, to) - time(k, to))).collect();
-        assert_eq!(run.times(), expected, "{from:?} to {to:?}");
-    }
-    for (from, to) in [((24, 1), (60, 1)), ((25, 1), (30, 1)), ((15, 1), (25, 1)), ((50, 1), (20, 1))] {
-        let info = info(VideoFormat::I420, SIZE, from);
-        let mut run = start("", &info, Some(to));
-        let time = |k: u64, rate: (i32, i32)| k * 1_000_000_000 * rate.1 as u64 / rate.0 as u64;
-        for k in 0..from.0 as u64 {
-            let mut buffer = run.frame(k as f64 * 0.3, time(k, from));
-            buffer.make_mut().set_duration(gst::ClockTime::from_nseconds(time(k + 1, from) - time(k, from)));
-            run.push(buffer);
-        }
-        run.end();
-        let left: Vec<u64> = run.times().iter().map(|left| left.pts).collect();
-        assert_eq!(left.len(), to.0 as usize, "{from:?} to {to:?}: one second of each");
-        for (k, pts) in (0..).zip(left) {
-            assert!(pts.abs_diff(time(k, to)) <= 1, "{from:?} to {to:?}: frame {k} at {pts}");
-        }
-    }
 }
 
 #[test]

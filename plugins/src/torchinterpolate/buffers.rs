@@ -43,9 +43,12 @@ impl TorchInterpolate {
 
     fn carry_out(&self, step: Step<Shown>) -> Result<Option<gst::Buffer>, gst::FlowError> {
         match step {
-            Step::Keep { content, duration, .. } => {
+            Step::Keep { content, time, duration } => {
                 let mut buffer = content.buffer;
                 self.is_late(duration.or(buffer.duration().map(gst::ClockTime::nseconds)));
+                if buffer.pts().is_some_and(|pts| pts.nseconds() != time) {
+                    buffer.make_mut().set_pts(gst::ClockTime::from_nseconds(time));
+                }
                 if let Some(duration) = duration {
                     buffer.make_mut().set_duration(gst::ClockTime::from_nseconds(duration));
                 }

@@ -3,7 +3,8 @@
 use crate::codec::Timeline as Count;
 
 const SECOND: u128 = 1_000_000_000;
-/// Timestamps of containers are rounded to this at worst (Matroska's are): as near, a frame lies on the output's grid.
+/// Timestamps of containers are rounded to this at worst (Matroska's are): as near, a frame is shown where the output's grid
+/// wants a picture, and leaves with the grid's time.
 const ROUNDING: u64 = 1_000_000;
 /// Nominal times that meet a frame's to this are what the stream means.
 const EXACT: u64 = 10;
@@ -44,6 +45,13 @@ impl Rates {
         self.input.map(|rate| Count::new(rate).after(1))
     }
 
+    /// The time that the frame after one at `time` has, to the nanosecond.
+    pub fn next(self, time: u64) -> Option<u64> {
+        let mut count = Count::new(self.input?);
+        count.set(time);
+        Some(count.after(1))
+    }
+
     pub fn output_spacing(self) -> Option<u64> {
         self.output.or(self.input).map(|rate| Count::new(rate).after(1))
     }
@@ -60,18 +68,20 @@ impl Rates {
         self.multiple().is_some()
     }
 
-    /// Whether a frame of the input that is shown from `time` on leaves; and its duration, where it has to change.
-    pub fn keeps(self, time: u64, origin: u64) -> Option<Option<u64>> {
-        let Some(output) = self.output.filter(|_| time < LATEST) else { return Some(None) };
+    /// Whether a frame of the input that is shown from `time` on leaves: the time that it leaves with, and its duration where it
+    /// has to change.
+    pub fn keeps(self, time: u64, origin: u64) -> Option<(u64, Option<u64>)> {
+        let Some(output) = self.output.filter(|_| time < LATEST) else { return Some((time, None)) };
         if self.is_multiple() {
             let mut count = Count::new(output);
             count.set(time);
-            return Some(Some(count.after(1) - time));
+            return Some((time, Some(count.after(1) - time)));
         }
         let grid = Grid { rate: output, origin };
         let index = grid.first_from(time.saturating_sub(grid.tolerance()));
-        let near = grid.time(index).abs_diff(time) <= grid.tolerance();
-        near.then(|| Some(grid.time(index + 1).saturating_sub(time)))
+        let place = grid.time(index);
+        let near = place.abs_diff(time) <= grid.tolerance();
+        near.then(|| (place, Some(grid.time(index + 1).saturating_sub(place))))
     }
 
     /// How long a picture that is made is shown: until the next one, where that is not decided by what comes.
@@ -99,11 +109,13 @@ impl Rates {
     pub fn between(self, from: u64, until: u64, spacing: Option<u64>, origin: u64) -> Vec<u64> {
         let Some(multiple) = self.multiple() else { return self.after(from, until, from, origin) };
         let steps = spacing.filter(|s| *s > 0).map_or(1, |s| ((until - from + s / 2) / s).max(1)) * multiple;
-        // As the rate has them, if that meets the second frame; else evenly.
+        // As the rate has them, if that meets the second frame; else evenly. Where the first frame leaves with a duration of the
+        // rate, what follows it does best to begin there, so rounded times are met, too.
         if let Some(rate) = self.output.or(self.input) {
             let mut count = Count::new(rate);
             count.set(from);
-            if count.after(steps).abs_diff(until) <= EXACT {
+            let near = if self.changes() { Grid { rate, origin }.tolerance() } else { EXACT };
+            if count.after(steps).abs_diff(until) <= near {
                 return (1..steps).map(|k| count.after(k)).collect();
             }
         }
@@ -158,7 +170,7 @@ mod tests {
         assert_eq!((rates.changes(), rates.is_multiple(), rates.spacing()), (true, true, Some(40 * MS)));
         assert_eq!(rates.between(0, 40 * MS, rates.spacing(), 0), [20 * MS]);
         assert_eq!(rates.between(40 * MS, 120 * MS, rates.spacing(), 0), [60 * MS, 80 * MS, 100 * MS]);
-        assert_eq!(rates.keeps(40 * MS, 0), Some(Some(20 * MS)));
+        assert_eq!(rates.keeps(40 * MS, 0), Some((40 * MS, Some(20 * MS))));
         assert_eq!(rates.after(40 * MS, 80 * MS, 40 * MS, 0), [60 * MS]);
     }
 
@@ -166,18 +178,22 @@ mod tests {
     fn times_without_a_whole_number_of_ns_are_those_of_the_rate() {
         let rates = Rates::new((30, 1), (60, 1));
         assert_eq!(rates.between(33_333_333, 66_666_666, rates.spacing(), 0), [50_000_000]);
+        assert_eq!(rates.next(66_666_666), Some(100_000_000));
         let rates = Rates::new((30_000, 1001), (60_000, 1001));
         assert_eq!(rates.between(33_366_666, 66_733_333, rates.spacing(), 0), [50_050_000]);
-        // Rounded to ms, as Matroska does: midway between what came.
+        // Rounded to ms, as Matroska does: where the picture before says that it ends.
         let rates = Rates::new((30, 1), (60, 1));
-        assert_eq!(rates.between(33 * MS, 67 * MS, rates.spacing(), 0), [50 * MS]);
+        assert_eq!(rates.keeps(33 * MS, 0), Some((33 * MS, Some(16_666_666))));
+        assert_eq!(rates.between(33 * MS, 67 * MS, rates.spacing(), 0), [49_666_666]);
+        // Beyond rounding: midway between what came.
+        assert_eq!(rates.between(33 * MS, 73 * MS, rates.spacing(), 0), [53 * MS]);
     }
 
     #[test]
     fn the_same_rate_has_times_for_missing_frames_only() {
         for rates in [Rates::new((25, 1), (25, 1)), Rates::new((25, 1), (50, 2)), Rates::new((25, 1), (0, 1))] {
             assert!(!rates.changes());
-            assert_eq!(rates.keeps(7, 0), Some(None));
+            assert_eq!(rates.keeps(7, 0), Some((7, None)));
             assert_eq!(rates.between(0, 40 * MS, rates.spacing(), 0), [0u64; 0]);
             assert_eq!(rates.between(0, 59 * MS, rates.spacing(), 0), [0u64; 0], "late, not missing");
             assert_eq!(rates.between(0, 160 * MS, rates.spacing(), 0), [40 * MS, 80 * MS, 120 * MS]);
@@ -190,15 +206,26 @@ mod tests {
         let frame = |k: u64| k * 1_000_000_000 / 24;
         let mut times = Vec::new();
         for k in 0..24 {
-            if rates.keeps(frame(k), 0).is_some() {
+            if let Some((time, _)) = rates.keeps(frame(k), 0) {
                 assert_eq!(k % 2, 0, "every second one lies on the grid");
-                times.push(frame(k));
+                times.push(time);
             }
             times.extend(rates.between(frame(k), frame(k + 1), rates.spacing(), 0));
         }
         let expected: Vec<u64> = (0..60).map(|k| k * 1_000_000_000 / 60).collect();
-        assert!(times.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= 1), "{times:?}");
-        assert_eq!(times.len(), 60);
+        assert_eq!(times, expected);
+    }
+
+    #[test]
+    fn a_frame_near_the_grid_leaves_with_its_time() {
+        let rates = Rates::new((30_000, 1001), (60, 1));
+        assert_eq!(rates.keeps(33_366_666, 0), Some((33_333_333, Some(16_666_667))));
+        assert_eq!(
+            rates.keeps(5_000_000 + 33_333_000, 5_000_000),
+            Some((38_333_333, Some(16_666_667))),
+            "it may be early"
+        );
+        assert_eq!(rates.keeps(35 * MS, 0), None);
     }
 
     #[test]

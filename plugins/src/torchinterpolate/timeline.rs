@@ -38,7 +38,8 @@ pub struct Slot<F> {
 /// What is to be done, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step<F> {
-    /// The frame leaves as it came, with this duration if there is one.
+    /// The frame leaves as it came, at this time, which is its own or that of the output's grid beside it, and with this
+    /// duration if there is one.
     Keep { content: F, time: u64, duration: Option<u64> },
     /// A picture between two, or beyond them: `at` is 0 at the first and 1 at the second.
     Make { before: F, after: F, at: f32, slot: Slot<F> },
@@ -236,7 +237,7 @@ impl<F: Clone> Timeline<F> {
         let before = self.last.replace(frame.clone());
         self.earlier = before.filter(|_| continues);
         if self.settings.wait == Wait::Never {
-            let until = self.settings.rates.spacing().map_or(0, |spacing| frame.time + spacing);
+            let until = self.settings.rates.next(frame.time).unwrap_or(0);
             self.fill_ahead(&frame, until, false, steps);
         }
     }
@@ -247,10 +248,13 @@ impl<F: Clone> Timeline<F> {
         if frame.time < self.left && frame.time.saturating_add(spacing) <= self.left {
             return;
         }
-        if let Some(duration) = self.settings.rates.keeps(frame.time, self.origin) {
-            self.left = frame.time;
-            steps.push(Step::Keep { content: frame.content.clone(), time: frame.time, duration });
+        let Some((time, duration)) = self.settings.rates.keeps(frame.time, self.origin) else { return };
+        // On a grid, something else may have left in its place: a picture that was made ahead, or a frame that came early.
+        if time <= self.left && self.last.is_some() && !self.settings.rates.is_multiple() {
+            return;
         }
+        self.left = time;
+        steps.push(Step::Keep { content: frame.content.clone(), time, duration });
     }
 
     fn bad(&mut self, last: &Frame<F>, frame: Frame<F>, fault: Fault, steps: &mut Vec<Step<F>>) {
