@@ -118,6 +118,13 @@ impl FromStr for Task {
     }
 }
 
+/// How many times larger the pictures of the built-in model of that name are; `None` of a name that is none of the restorer's.
+pub fn scale_of(model: &str) -> Option<usize> {
+    let all = Task::ALL.into_iter().flat_map(|task| [2, 4].map(|scale| (task, scale)));
+    let (task, scale) = all.into_iter().find(|&(task, scale)| task.model(scale) == model)?;
+    usize::try_from(Config::of(task, scale).scale).ok()
+}
+
 /// What a network is built from and how it is fed; the `[config]` table of a model card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -250,6 +257,19 @@ mod tests {
             assert_eq!(toml::Value::try_from(task).unwrap().as_str(), Some(task.name()));
         }
         assert!("denoize".parse::<Task>().unwrap_err().contains("denoise, deblock"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_built_in_scale_is_what_its_card_says() {
+        let mut found = 0;
+        for model in crate::builtin::MODELS {
+            let card = toml::from_str::<toml::Table>(model.card).unwrap();
+            let config = card.get("config").and_then(|config| Config::deserialize(config.clone()).ok());
+            assert_eq!(scale_of(model.name), config.map(|config| config.scale as usize), "{}", model.name);
+            found += usize::from(config.is_some());
+        }
+        assert_eq!(found, 6);
+        assert_eq!(scale_of("networks/x2.pt"), None);
     }
 
     #[test]

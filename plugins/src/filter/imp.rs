@@ -21,6 +21,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 
 type MakeSession = fn(&super::TorchFilter, &Arc<Model>, &FrameInfo) -> TorchResult<Arc<dyn Session>>;
 type Scale = fn(&super::TorchFilter, &Arc<Model>) -> TorchResult<usize>;
+type ScaleByName = fn(&super::TorchFilter, &str) -> Option<usize>;
 
 /// What a subclass gives; see `TorchFilterImpl`.
 #[derive(Clone, Copy)]
@@ -28,6 +29,7 @@ pub(super) struct Virtuals {
     pub task: &'static str,
     pub default_model: fn(&super::TorchFilter) -> TorchResult<String>,
     pub scale: Scale,
+    pub scale_by_name: ScaleByName,
     pub session: MakeSession,
 }
 
@@ -184,7 +186,7 @@ impl ObjectImpl for TorchFilter {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ["{}: {error}", pspec.name()]);
         }
         if model_changed {
-            self.swap_model();
+            self.swap_model(pspec.name());
         }
     }
 

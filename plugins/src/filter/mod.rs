@@ -38,9 +38,9 @@ glib::wrapper! {
 }
 
 impl TorchFilter {
-    /// To be called when a property of the subclass names another model: it takes over between two frames, once it is loaded.
-    pub fn model_changed(&self) {
-        imp::TorchFilter::from_obj(self).swap_model();
+    /// To be called when `property` of the subclass names another model: it takes over between two frames, once it is loaded.
+    pub fn model_changed(&self, property: &str) {
+        imp::TorchFilter::from_obj(self).swap_model(property);
     }
 
     /// Whether frames are to be looked at by their regions, as it is set now.
@@ -104,6 +104,12 @@ pub trait TorchFilterImpl: ElementImpl + ObjectSubclass<Type: IsA<TorchFilter>> 
         Ok(1)
     }
 
+    /// The same of the model of that name, before it is loaded; `None` where only the model itself could tell. Asked for by
+    /// queries, so it reads no file.
+    fn scale_by_name(&self, _name: &str) -> Option<usize> {
+        Some(1)
+    }
+
     /// Makes the session. May take its time: no lock is held and no frame waits for it.
     fn session(&self, model: &Arc<Model>, frame: &FrameInfo) -> Result<Arc<dyn Session>>;
 }
@@ -118,6 +124,7 @@ unsafe impl<T: TorchFilterImpl> IsSubclassable<T> for TorchFilter {
         class.as_mut().virtuals = Some(imp::Virtuals {
             task: T::TASK,
             default_model: |filter| instance::<T>(filter).default_model(),
+            scale_by_name: |filter, name| instance::<T>(filter).scale_by_name(name),
             scale: |filter, model| instance::<T>(filter).scale(model),
             session: |filter, model, frame| instance::<T>(filter).session(model, frame),
         });

@@ -1,7 +1,5 @@
 //! What neighbours ask.
 
-use std::sync::atomic::Ordering;
-
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
@@ -40,8 +38,8 @@ impl TorchFilter {
 
     /// Where frames leave larger than they come, what one side asks about sizes is not what the other is asked.
     fn scaled_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> Option<bool> {
-        let scale = self.scale.load(Ordering::SeqCst);
-        if scale == 1 {
+        let scale = self.known_scale();
+        if scale == Some(1) {
             return None;
         }
         match query.view_mut() {
@@ -52,7 +50,7 @@ impl TorchFilter {
             }
             gst::QueryViewMut::AcceptCaps(query) => {
                 let caps = query.caps_owned();
-                let accepted = if *pad == self.sinkpad {
+                let accepted = if let Some(scale) = scale.filter(|_| *pad == self.sinkpad) {
                     let info = gst_video::VideoInfo::from_caps(&caps);
                     caps.is_subset(&video::caps())
                         && info.is_ok_and(|info| {
@@ -69,18 +67,19 @@ impl TorchFilter {
         }
     }
 
-    /// What a pad can have, by what the neighbour at the other one can.
-    fn scaled_caps(&self, pad: &gst::Pad, filter: Option<&gst::Caps>, scale: usize) -> gst::Caps {
-        type Map = fn(&gst::CapsRef, usize) -> gst::Caps;
-        let (there, back, other): (Map, Map, _) = if *pad == self.sinkpad {
-            (scale::enlarged, scale::reduced, &self.srcpad)
-        } else {
-            (scale::reduced, scale::enlarged, &self.sinkpad)
+    /// What a pad can have, by what the neighbour at the other one can: of any size, as long as no scale is known.
+    fn scaled_caps(&self, pad: &gst::Pad, filter: Option<&gst::Caps>, scale: Option<usize>) -> gst::Caps {
+        let map = |caps: &gst::CapsRef, downstream: bool| match scale {
+            None => scale::of_any_size(caps),
+            Some(scale) if downstream => scale::enlarged(caps, scale),
+            Some(scale) => scale::reduced(caps, scale),
         };
+        let is_sink = *pad == self.sinkpad;
+        let other = if is_sink { &self.srcpad } else { &self.sinkpad };
         let template = video::caps();
-        let asked = filter.map(|filter| there(filter, scale));
+        let asked = filter.map(|filter| map(filter, is_sink));
         let neighbour = other.peer_query_caps(asked.as_ref()).intersect(&template);
-        let caps = back(&neighbour, scale).intersect(&template);
+        let caps = map(&neighbour, !is_sink).intersect(&template);
         match filter {
             Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
             None => caps,

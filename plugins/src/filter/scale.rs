@@ -18,6 +18,15 @@ pub fn reduced(caps: &gst::CapsRef, scale: usize) -> gst::Caps {
     })
 }
 
+/// Caps without width and height.
+pub fn of_any_size(caps: &gst::CapsRef) -> gst::Caps {
+    let mut out = caps.to_owned();
+    for structure in out.make_mut().iter_mut() {
+        structure.remove_fields(["width", "height"]);
+    }
+    out
+}
+
 fn map_sides(caps: &gst::CapsRef, map: impl Fn(i32, i32) -> Option<(i32, i32)>) -> gst::Caps {
     let mut out = gst::Caps::new_empty();
     for (structure, features) in caps.iter_with_features() {
@@ -109,6 +118,12 @@ mod tests {
             enlarged(&caps("video/x-raw,width=[1,max],height=1"), 4),
             caps("video/x-raw,width=[4,max],height=4")
         );
+    }
+
+    #[test]
+    fn a_size_that_is_not_known_yet_is_any() {
+        let given = caps("video/x-raw,format=I420,width=3,height=[1,9];video/x-raw(memory:DMABuf),width=2");
+        assert_eq!(of_any_size(&given), caps("video/x-raw,format=I420;video/x-raw(memory:DMABuf)"));
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_torch_models::restore;
 use gst_torch_models::restore::interface::Interface;
 use gst_torch_models::restore::restorer::Restorer;
 use gst_torch_runtime::planes::FrameInfo;
@@ -40,7 +41,7 @@ impl ObjectImpl for TorchRestore {
             settings.model().ok() != before
         };
         if model_changed {
-            self.obj().upcast_ref::<TorchFilter>().model_changed();
+            self.obj().upcast_ref::<TorchFilter>().model_changed(pspec.name());
         }
     }
 
@@ -70,6 +71,10 @@ impl TorchFilterImpl for TorchRestore {
 
     fn default_model(&self) -> Result<String> {
         lock(&self.settings).model()
+    }
+
+    fn scale_by_name(&self, name: &str) -> Option<usize> {
+        restore::scale_of(name)
     }
 
     fn scale(&self, model: &Arc<Model>) -> Result<usize> {

@@ -118,6 +118,54 @@ fn a_swap_to_another_size_changes_caps_between_two_frames() {
 }
 
 #[test]
+fn a_size_that_nobody_takes_leaves_the_old_model_running() {
+    for (property, value) in [("task", "super-resolution"), ("model-file", "super-resolution-x2")] {
+        let pipeline = launch(
+            "videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=48,framerate=50/1 \
+             ! torchrestore name=restore late-policy=block ! identity ! video/x-raw,width=64 ! fakesink name=sink",
+        );
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let passed = |more: u64| {
+            let rendered = || stats(&pipeline.by_name("sink").unwrap()).get::<u64>("rendered").unwrap();
+            let goal = rendered() + more;
+            for _ in 0..2000 {
+                if rendered() >= goal {
+                    return;
+                }
+                if let Some(error) = bus.pop_filtered(&[gst::MessageType::Error]) {
+                    panic!("{error:?}");
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            panic!("the stream stands still");
+        };
+        passed(5);
+        let restore = pipeline.by_name("restore").unwrap();
+        restore.set_property_from_str(property, value);
+        let wanted = [gst::MessageType::Warning, gst::MessageType::Error];
+        let warning = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &wanted).unwrap();
+        let gst::MessageView::Warning(warning) = warning.view() else { panic!("not a warning: {warning:?}") };
+        let text = format!("{} {:?}", warning.error(), warning.debug());
+        for word in [property, "super-resolution-x2", "128x96", "64x48", "the model before goes on"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        passed(10);
+        // A model of the same size takes over as ever.
+        restore.set_property("model-file", "deblock");
+        for _ in 0..2000 {
+            if stats(&restore).get::<&str>("model").is_ok_and(|model| model == "deblock") {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(stats(&restore).get::<&str>("model").unwrap(), "deblock");
+        passed(5);
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+#[test]
 fn a_bad_file_named_while_playing_leaves_the_old_model_running() {
     let folder = tempfile::tempdir().unwrap();
     let model = scripted::halves(folder.path(), "good.pt");

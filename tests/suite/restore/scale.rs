@@ -81,6 +81,37 @@ fn sizes_are_negotiated_through_it_both_ways() {
     assert!(failed, "no size becomes 65 when doubled");
 }
 
+/// Links of a launch line are made before anything is loaded.
+#[test]
+fn caps_on_both_sides_are_linked_before_a_model_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = scripted::doubles(folder.path(), "doubles.pt");
+    let doubles = format!("torchrestore model-file={} output-kind=image", model.display());
+    for (elements, (width, height)) in [
+        ("torchrestore task=super-resolution", (64, 48)),
+        ("torchrestore task=super-resolution scale=4", (128, 96)),
+        ("torchrestore model-file=super-resolution-x4", (128, 96)),
+        ("torchrestore model-file=super-resolution-x2 ! torchrestore task=super-resolution", (128, 96)),
+        ("torchrestore ! torchrestore task=super-resolution ! torchrestore task=low-light", (64, 48)),
+        ("torchrestore task=super-resolution ! videoconvert ! capsfilter caps=video/x-raw,format=RGB", (64, 48)),
+        ("torchrestore", (32, 24)),
+        // What the file does shows only once it is loaded.
+        (&doubles, (64, 48)),
+    ] {
+        let pipeline = launch(&format!(
+            "videotestsrc num-buffers=3 ! video/x-raw,format=NV12,width=32,height=24,framerate=25/1 ! {elements} \
+             ! video/x-raw,width={width},height={height} ! fakesink name=sink"
+        ));
+        common::play_to_eos(&pipeline);
+        assert_eq!(stats(&pipeline.by_name("sink").unwrap()).get::<u64>("rendered").unwrap(), 3, "{elements}");
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+    common::init();
+    let wrong = "videotestsrc ! video/x-raw,width=32,height=24 ! torchrestore task=super-resolution \
+                 ! video/x-raw,width=32,height=24 ! fakesink";
+    assert!(gst::parse::launch(wrong).is_err(), "twice the size is not the size");
+}
+
 #[test]
 fn allocation_is_answered_for_the_size_that_comes() {
     let folder = tempfile::tempdir().unwrap();
