@@ -78,7 +78,9 @@ impl TorchFilterImpl for TorchRestore {
     }
 
     fn scale(&self, model: &Arc<Model>) -> Result<usize> {
-        let wishes = lock(&self.settings).options().wishes;
+        let settings = lock(&self.settings).clone();
+        settings.check_tiles()?;
+        let wishes = settings.options().wishes;
         Interface::scale_of(model, &wishes)
     }
 

@@ -218,6 +218,17 @@ impl Settings {
         self.task.model(self.scale)
     }
 
+    /// # Errors
+    /// When tiles overlap so far that each pixel would be computed many times over, which takes minutes a frame.
+    pub fn check_tiles(&self) -> Result<()> {
+        if self.tile_size == 0 || self.tile_overlap.saturating_mul(2) < self.tile_size {
+            return Ok(());
+        }
+        let expected =
+            format!("less than half of tile-size, which is {} (0 = as many as the network needs)", self.tile_size);
+        Err(Error::BadWord { what: "tile-overlap", value: self.tile_overlap.to_string(), expected })
+    }
+
     pub fn options(&self) -> Options {
         Options {
             tile_size: self.tile_size as usize,

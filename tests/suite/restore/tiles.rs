@@ -123,6 +123,15 @@ fn the_element_takes_tiles_of_the_size_it_is_told() {
 }
 
 #[test]
+fn tiles_that_are_nearly_all_overlap_are_refused() {
+    for overlap in [8, 15, 4096] {
+        let text = refusal(&format!("tile-size=16 tile-overlap={overlap}"));
+        assert!(text.contains("tile-overlap") && text.contains("tile-size, which is 16"), "{text}");
+        assert!(text.contains(&overlap.to_string()), "{text}");
+    }
+}
+
+#[test]
 fn a_pass_that_memory_has_no_room_for_is_done_again_in_tiles() {
     let folder = tempfile::tempdir().unwrap();
     let model = scripted::blurs(folder.path(), "hungry.pt");
