@@ -43,6 +43,8 @@ impl Clip {
     pub fn new(name: String, rate: gst::Fraction, frames: Vec<Yuv>) -> Result<Clip> {
         let first = frames.first().context("there is no frame")?;
         ensure!(first.width > 0 && first.height > 0, "frames have no pixels");
+        let even = first.width.is_multiple_of(2) && first.height.is_multiple_of(2);
+        ensure!(even, "frames are {}x{}; expected even sides", first.width, first.height);
         let (width, height) = (first.width as u32, first.height as u32);
         let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height).fps(rate).build()?;
         let mut digest = Sha256::new();
@@ -160,5 +162,7 @@ mod tests {
         assert_eq!(digest("a", 1), digest("b", 1));
         assert_ne!(digest("a", 1), digest("a", 2));
         assert!(Clip::new("a".into(), gst::Fraction::new(30, 1), vec![]).is_err());
+        let odd = Clip::new("a".into(), gst::Fraction::new(30, 1), vec![frame(41, 24, 0)]);
+        assert!(odd.err().unwrap().to_string().contains("41x24; expected even sides"));
     }
 }

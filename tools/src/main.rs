@@ -6,6 +6,7 @@ mod doctor;
 mod eval;
 mod inspect;
 mod media;
+mod options;
 mod stream;
 mod train;
 

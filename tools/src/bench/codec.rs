@@ -9,37 +9,38 @@ use tch::{Kind, Tensor};
 
 use super::pipeline::Frames;
 use super::{Clock, Sample};
+use crate::options;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The clip whose frames are used.
     clip: PathBuf,
-    #[arg(long, default_value_t = 640)]
-    width: i32,
-    #[arg(long, default_value_t = 360)]
-    height: i32,
+    #[arg(long, default_value_t = 640, value_parser = options::side)]
+    width: usize,
+    #[arg(long, default_value_t = 360, value_parser = options::side)]
+    height: usize,
     /// Frames of a measurement.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = 150, value_parser = options::count)]
     frames: usize,
     /// The best of so many rounds counts.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = options::count)]
     rounds: usize,
     /// quality of torchenc.
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 50.0, value_parser = options::quality)]
     quality: f64,
     #[arg(long, default_value = "codec-s")]
     model: String,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let frames = Frames::read(&args.clip, args.width, args.height, args.frames)?;
+    let frames = Frames::read(&args.clip, (args.width, args.height), args.frames)?;
     let encoder =
         format!("torchenc model-file={} quality={} key-int-max=250 late-policy=block", args.model, args.quality);
     let peer = "x264enc tune=zerolatency speed-preset=medium pass=quant quantizer=30 threads=2";
     let (ours, theirs) = (frames.through(&encoder, args.frames)?, frames.through(peer, args.frames)?);
     let model = Model::open(&args.model, "cpu".parse()?, "auto".parse()?)?;
     println!("{}x{}, {} frames, {}, {}\n", args.width, args.height, args.frames, model.name, model.precision);
-    let blocks = ((args.width as i64 + 15) / 16, (args.height as i64 + 15) / 16);
+    let blocks = (args.width.div_ceil(16) as i64, args.height.div_ceil(16) as i64);
     type Measure<'a> = Box<dyn Fn() -> Result<Sample> + 'a>;
     let count = args.frames;
     let rows: Vec<(&str, Measure)> = vec![

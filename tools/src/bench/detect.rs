@@ -3,13 +3,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use gst_torch_models::builtin;
 use gst_torch_runtime::{DeviceSpec, PrecisionSpec};
 
 use super::peers::Peers;
 use super::pipeline::Frames;
 use super::{Clock, Sample};
+use crate::options;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,14 +23,14 @@ pub struct Args {
     #[arg(long, default_value = "auto")]
     precision: PrecisionSpec,
     /// Frames a measurement.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 400, value_parser = options::count)]
     frames: usize,
     /// Every measurement is made this many times, in turns; the best counts, as other work only ever takes away.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = options::count)]
     rounds: usize,
     /// Width and height of the frames.
-    #[arg(long, default_value = "1280x720")]
-    size: String,
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x720", value_parser = options::even_size)]
+    size: (usize, usize),
     /// Writes the TorchScript archive that is run (fp32), so that other runtimes can be measured on the same network.
     #[arg(long)]
     export: Option<PathBuf>,
@@ -42,7 +43,8 @@ pub struct Args {
 const STREAMS: [usize; 4] = [1, 2, 4, 8];
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let (width, height) = args.size.split_once('x').context("--size is WIDTHxHEIGHT")?;
+    let most = STREAMS.into_iter().max().unwrap_or(1);
+    ensure!(args.frames >= most, "--frames is {}; expected at least {most}, one for each stream", args.frames);
     let file = builtin::open(&args.model)?;
     let model = file.load(args.device, args.precision)?;
     let spec = file.info.input_spec([640, 640]);
@@ -50,13 +52,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if let Some(path) = &args.export {
         std::fs::write(path, engine.export()?).with_context(|| path.display().to_string())?;
     }
-    let frames = Frames::read(&args.clip, width.parse()?, height.parse()?, 64)?;
+    let frames = Frames::read(&args.clip, args.size, 64)?;
     let shape = [spec.channels(), spec.height, spec.width];
     let mut peers = args.peers.as_ref().map(|python| Peers::start(python, &engine, shape)).transpose()?;
     let element =
         format!("torchdetect model-file=\"{}\" device={} precision={}", args.model, args.device, args.precision);
     println!("{} ({}x{}) on {}: {}", args.model, spec.width, spec.height, model.device(), engine.describe());
-    println!("frames {} of {}, {} a measurement, best of {}", args.size, args.clip.display(), args.frames, args.rounds);
+    let ((width, height), clip) = (args.size, args.clip.display());
+    println!("frames {width}x{height} of {clip}, {} a measurement, best of {}", args.frames, args.rounds);
     println!("frame to tensor, one core: {:.3} ms", frames.conversion(&spec, engine.input_kind())?.as_secs_f64() * 1e3);
 
     let mut contenders = vec![Contender::Bare { side_by_side: false }, Contender::Bare { side_by_side: true }];

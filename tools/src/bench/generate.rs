@@ -1,14 +1,16 @@
 //! `gst-torch bench generate`: the whole element against a bare libtorch loop.
 
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, ensure};
 use gst::prelude::*;
 use gst_torch_models::generate::generator::{Generator, Options};
 use gst_torch_runtime::{DeviceSpec, PrecisionSpec};
 
 use super::{Clock, Sample, print_beside_bare};
+use crate::options;
+use crate::stream::Playing;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,10 +22,10 @@ pub struct Args {
     #[arg(long, default_value = "auto")]
     precision: PrecisionSpec,
     /// Frames a measurement
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = options::count)]
     frames: usize,
     /// Every measurement is made this many times, in turns; the best counts, as other work only ever takes away
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = options::count)]
     rounds: usize,
     /// Width and height of the frames [default: the network's own]
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = crate::eval::restore::size)]
@@ -35,6 +37,8 @@ pub struct Args {
 
 /// Frames that pass before the clock starts.
 const WARM: usize = 24;
+/// Whatever takes longer for a measurement is taken to hang.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let name = args.model.clone().unwrap_or_else(|| gsttorch::DEFAULT_GENERATOR.to_owned());
@@ -88,18 +92,19 @@ fn time(line: &str, frames: usize) -> anyhow::Result<Sample> {
         }
         gst::PadProbeReturn::Ok
     });
-    pipeline.set_state(gst::State::Playing)?;
-    let wait = || match receiver.recv_timeout(Duration::from_secs(300)) {
-        Ok(()) => Ok(()),
-        Err(_) => {
-            let error = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
-            bail!("no frames came: {error:?}")
+    let playing = Playing::start(&pipeline)?;
+    let wait = || -> anyhow::Result<()> {
+        let start = Instant::now();
+        while receiver.recv_timeout(Duration::from_millis(200)).is_err() {
+            if let Some(error) = playing.error() {
+                return Err(error);
+            }
+            ensure!(start.elapsed() < PATIENCE, "no frames came for {} seconds", PATIENCE.as_secs());
         }
+        Ok(())
     };
     wait()?;
     let clock = Clock::start()?;
     wait()?;
-    let sample = clock.stop();
-    pipeline.set_state(gst::State::Null)?;
-    sample
+    clock.stop()
 }

@@ -14,8 +14,9 @@ pub struct Args {
     /// Instead of a clip: a source, with its properties.
     #[arg(long, conflicts_with_all = ["clip", "elements"])]
     source: Option<String>,
-    #[arg(long, default_value_t = 20_000)]
-    frames: usize,
+    /// In steps of 1000, after each of which it is counted.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    frames: u64,
     /// What the frames pass.
     #[arg(long, default_value = "torchdetect ! torchtrack ! torchoverlay")]
     elements: String,
@@ -26,7 +27,7 @@ const SETTLED: usize = 1_000;
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let mut settled = None;
-    let total = args.frames;
+    let total = usize::try_from(args.frames)?;
     let report = |done| {
         if done == SETTLED || done % 4_000 == 0 || done == total {
             let now = resident().unwrap_or(0);
@@ -40,7 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     match (&args.clip, &args.source) {
         (_, Some(source)) => pipeline::watch_source(source, total, report),
-        (Some(clip), None) => Frames::read(clip, 640, 360, 64)?.watch(&args.elements, total, report),
+        (Some(clip), None) => Frames::read(clip, (640, 360), 64)?.watch(&args.elements, total, report),
         (None, None) => bail!("a clip or --source was expected"),
     }
 }

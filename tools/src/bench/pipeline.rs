@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use gst::prelude::*;
 use gst_torch_runtime::planes::{FrameInfo, InputSpec, Layout, PixelFormat, Planes, Preprocessor};
 
 use super::{Clock, Sample};
 use crate::clip::Clip;
+use crate::stream::Playing;
 
 /// Frames that pass before the clock starts: until all memory that is used again and again has been touched once, which
 /// in a virtual machine can take as long as a frame.
@@ -26,15 +27,16 @@ impl Frames {
         Frames { caps: clip.caps.clone(), buffers: clip.buffers.clone() }
     }
 
-    /// The first `count` frames of `clip`, scaled to `width` x `height`, I420.
-    pub fn read(clip: &Path, width: i32, height: i32, count: usize) -> anyhow::Result<Frames> {
-        let clip = Clip::read(clip, Some((usize::try_from(width)?, usize::try_from(height)?)), 0, count)?;
+    /// The first `count` frames of `clip`, scaled to `size`, I420.
+    pub fn read(clip: &Path, size: (usize, usize), count: usize) -> anyhow::Result<Frames> {
+        let clip = Clip::read(clip, Some(size), 0, count)?;
         Ok(Frames::of(&clip))
     }
 
     /// A pipeline for each of `streams` copies of `element`, fed `count` frames in all; what it took from the first
     /// frame to the last EOS. Models are loaded and warm by then.
     pub fn time(&self, element: &str, streams: usize, count: usize) -> anyhow::Result<Sample> {
+        ensure!(count >= streams, "{streams} streams share {count} frames; expected at least one each");
         let runs = (0..streams).map(|_| Run::start(self, element)).collect::<anyhow::Result<Vec<_>>>()?;
         for run in &runs {
             run.push(self, 0..WARM)?;
@@ -67,18 +69,18 @@ impl Frames {
         let source = pipeline.by_name("source").and_downcast::<gst_app::AppSrc>().context("the source is there")?;
         let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
         source.set_caps(Some(&self.caps));
-        pipeline.set_state(gst::State::Playing)?;
+        let playing = Playing::start(&pipeline)?;
+        let said = |otherwise: String| playing.error().unwrap_or_else(|| anyhow!(otherwise));
         for buffer in self.buffers.iter().take(count) {
-            source.push_buffer(buffer.clone()).map_err(|e| anyhow!("{element} takes no frame: {e}"))?;
+            source.push_buffer(buffer.clone()).map_err(|e| said(format!("{element} takes no frame: {e}")))?;
         }
-        source.end_of_stream().map_err(|e| anyhow!("{e}"))?;
+        source.end_of_stream().map_err(|e| said(e.to_string()))?;
         let (mut buffers, mut caps) = (Vec::new(), None);
         while let Ok(sample) = sink.pull_sample() {
             caps = sample.caps_owned();
             buffers.extend(sample.buffer_owned());
         }
-        pipeline.set_state(gst::State::Null)?;
-        Ok(Frames { caps: caps.with_context(|| format!("{element} gave nothing"))?, buffers })
+        Ok(Frames { caps: caps.ok_or_else(|| said(format!("{element} gave nothing")))?, buffers })
     }
 
     /// The median time that one frame takes to become a tensor, in this thread.
@@ -116,15 +118,14 @@ pub fn watch_source(source: &str, count: usize, mut report: impl FnMut(usize)) -
     let line = format!("{source} ! fakesink name=sink sync=false");
     let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
     let sink = pipeline.by_name("sink").context("the sink is there")?;
-    pipeline.set_state(gst::State::Playing)?;
-    let run = Watched(pipeline);
+    let _playing = Playing::start(&pipeline)?;
     for done in (1_000..=count).step_by(1_000) {
         loop {
             let stats: gst::Structure = sink.property("stats");
             if stats.get::<u64>("rendered").unwrap_or(0) >= done as u64 {
                 break;
             }
-            let bus = run.0.bus().context("a pipeline has a bus")?;
+            let bus = pipeline.bus().context("a pipeline has a bus")?;
             let wanted = [gst::MessageType::Error, gst::MessageType::Eos];
             if let Some(message) = bus.timed_pop_filtered(gst::ClockTime::from_mseconds(20), &wanted) {
                 bail!("{source} ends after {done} frames: {message:?}");
@@ -135,18 +136,10 @@ pub fn watch_source(source: &str, count: usize, mut report: impl FnMut(usize)) -
     Ok(())
 }
 
-/// Stopped when it goes out of scope.
-struct Watched(gst::Pipeline);
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = self.0.set_state(gst::State::Null);
-    }
-}
-
 /// One stream: appsrc, the element, and a sink that counts.
 struct Run {
     pipeline: gst::Pipeline,
+    playing: Playing,
     source: gst_app::AppSrc,
     sink: gst::Element,
 }
@@ -162,8 +155,7 @@ impl Run {
         let source = pipeline.by_name("source").and_downcast::<gst_app::AppSrc>().context("the source is there")?;
         let sink = pipeline.by_name("sink").context("the sink is there")?;
         source.set_caps(Some(&frames.caps));
-        pipeline.set_state(gst::State::Playing)?;
-        Ok(Run { pipeline, source, sink })
+        Ok(Run { playing: Playing::start(&pipeline)?, pipeline, source, sink })
     }
 
     fn push(&self, frames: &Frames, range: std::ops::Range<usize>) -> anyhow::Result<()> {
@@ -171,7 +163,8 @@ impl Run {
             let mut buffer = frames.buffers[index % frames.buffers.len()].copy();
             let writable = buffer.get_mut().context("a copy is writable")?;
             writable.set_pts(gst::ClockTime::from_mseconds(40 * index as u64));
-            self.source.push_buffer(buffer).map_err(|e| anyhow!("the pipeline takes no more frames: {e}"))?;
+            let otherwise = |e| anyhow!("the pipeline takes no more frames: {e}");
+            self.source.push_buffer(buffer).map_err(|e| self.playing.error().unwrap_or_else(|| otherwise(e)))?;
         }
         Ok(())
     }
@@ -183,22 +176,12 @@ impl Run {
             if stats.get::<u64>("rendered").unwrap_or(0) >= count {
                 return Ok(());
             }
-            if let Some(error) = self.error(gst::ClockTime::from_mseconds(2)) {
-                bail!(error);
+            if let Some(error) = self.playing.error_within(gst::ClockTime::from_mseconds(2)) {
+                return Err(error);
             }
             if start.elapsed() > Duration::from_secs(120) {
                 bail!("no frame came through in two minutes");
             }
-        }
-    }
-
-    fn error(&self, wait: gst::ClockTime) -> Option<String> {
-        let message = self.pipeline.bus()?.timed_pop_filtered(wait, &[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(error) => {
-                Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default()))
-            }
-            _ => None,
         }
     }
 
@@ -213,12 +196,6 @@ impl Run {
     }
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         std::fs::write(&path, "this is no video\n").unwrap();
-        let error = Frames::read(&path, 64, 64, 5).err().expect("there is no picture");
+        let error = Frames::read(&path, (64, 64), 5).err().expect("there is no picture");
         assert!(format!("{error:#}").contains("notes.txt"), "{error:#}");
     }
 }

@@ -12,6 +12,7 @@ use super::{Clock, Sample, print_beside_bare};
 use crate::clip::Clip;
 use crate::eval::restore::conditions::{self, Peer};
 use crate::eval::restore::ffmpeg;
+use crate::options;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,8 +22,8 @@ pub struct Args {
     #[arg(long, default_value = "denoise")]
     task: Task,
     /// How many times larger super-resolution makes a picture, 2 or 4
-    #[arg(long, default_value_t = 2)]
-    scale: i64,
+    #[arg(long, default_value_t = 2, value_parser = options::scale)]
+    scale: usize,
     /// model-file of torchrestore [default: the built-in one of the task]
     #[arg(long)]
     model: Option<String>,
@@ -31,16 +32,16 @@ pub struct Args {
     #[arg(long, default_value = "auto")]
     precision: PrecisionSpec,
     /// Frames a measurement
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 120, value_parser = options::count)]
     frames: usize,
     /// Every measurement is made this many times, in turns; the best counts, as other work only ever takes away
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = options::count)]
     rounds: usize,
     /// Width and height of the frames that the element gets
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "640x360", value_parser = crate::eval::restore::size)]
     size: (usize, usize),
     /// Standard deviation of the noise, in levels of 8 bits
-    #[arg(long, default_value_t = 25.0)]
+    #[arg(long, default_value_t = 25.0, value_parser = options::sigma)]
     sigma: f64,
     /// Leave FFmpeg's filters out
     #[arg(long)]
@@ -53,7 +54,7 @@ const SHOWN: usize = 30;
 const FILTERED: usize = 20;
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let name = args.model.clone().unwrap_or_else(|| args.task.model(args.scale).to_string());
+    let name = args.model.clone().unwrap_or_else(|| args.task.model(args.scale as i64).to_string());
     let file = builtin::open(&name)?;
     let config = Config::deserialize(file.info.config.clone())?;
     let model = file.load(args.device, args.precision)?;
@@ -69,10 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let frames = Frames::of(&Clip::new(good.name.clone(), good.rate, bad.clone())?);
     let element = format!(
         "torchrestore task={} scale={} model-file=\"{name}\" device={} precision={}",
-        args.task,
-        args.scale.max(2),
-        args.device,
-        args.precision
+        args.task, args.scale, args.device, args.precision
     );
     println!("{name} on {}: {}, {:.1} kMAC a luma sample", model.device(), engine.describe(), config.macs() / 1e3);
     println!("{}, {width}x{height}, {}; {} frames, best of {}", good.name, condition.name, args.frames, args.rounds);

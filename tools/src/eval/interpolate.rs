@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(required = true, value_name = "CLIP")]
     clips: Vec<PathBuf>,
     /// Scale to this size
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "640x360", value_parser = super::codec::even_size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "640x360", value_parser = crate::options::even_size)]
     size: (usize, usize),
     /// Of each clip, so many frames at most
     #[arg(long, default_value_t = 81, value_parser = clap::value_parser!(u32).range(3..))]

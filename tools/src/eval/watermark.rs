@@ -8,6 +8,7 @@ use gst_torch_models::generate::watermark::{Detector, Finding};
 
 use crate::inspect::video;
 use crate::media;
+use crate::stream::Playing;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -109,16 +110,14 @@ fn make(args: &Args, model: Option<&str>, size: &str, seed: u64) -> anyhow::Resu
     );
     let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
     let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
-    pipeline.set_state(gst::State::Playing)?;
+    let playing = Playing::start(&pipeline).with_context(|| line.clone())?;
     let mut detector = Detector::default();
     while let Ok(sample) = sink.pull_sample() {
         let frame = media::yuv_of(&sample)?;
         detector.add(&frame.planes[0], frame.width, frame.width, frame.height);
     }
-    let error = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
-    pipeline.set_state(gst::State::Null)?;
-    if let Some(gst::MessageView::Error(error)) = error.as_ref().map(|message| message.view()) {
-        anyhow::bail!("{line}: {} ({})", error.error(), error.debug().unwrap_or_default());
+    match playing.error() {
+        Some(error) => Err(error.context(line)),
+        None => Ok(detector.finding()),
     }
-    Ok(detector.finding())
 }

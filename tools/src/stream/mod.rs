@@ -1,6 +1,7 @@
 //! Frames through elements, such as an encoder, and its packets through a decoder, each as fast as the element takes them.
 
 mod h264;
+mod playing;
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use gst::prelude::*;
 
 use crate::clip::Clip;
 use crate::media::{self, Yuv};
+pub use playing::Playing;
 
 /// Whatever takes longer for a frame, or to start, is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -60,13 +62,10 @@ fn pass(caps: &gst::Caps, buffers: &[gst::Buffer], elements: &str) -> Result<(Ve
          appsink name=sink sync=false"
     );
     let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
-    let run = Run {
-        source: pipeline.by_name("source").and_downcast().context("the source is there")?,
-        sink: pipeline.by_name("sink").and_downcast().context("the sink is there")?,
-        pipeline,
-    };
-    run.source.set_caps(Some(caps));
-    run.pipeline.set_state(gst::State::Playing).map_err(|e| run.error().unwrap_or_else(|| e.into()))?;
+    let source: gst_app::AppSrc = pipeline.by_name("source").and_downcast().context("the source is there")?;
+    let sink = pipeline.by_name("sink").and_downcast().context("the sink is there")?;
+    source.set_caps(Some(caps));
+    let run = Run { source, sink, playing: Playing::start(&pipeline)? };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             // A pipeline that takes no more has stopped, and says why on its bus.
@@ -75,14 +74,13 @@ fn pass(caps: &gst::Caps, buffers: &[gst::Buffer], elements: &str) -> Result<(Ve
         });
         let collected = run.collect();
         // Lets go of a push that waits for room.
-        let _ = run.pipeline.set_state(gst::State::Null);
+        let _ = pipeline.set_state(gst::State::Null);
         collected
     })
 }
 
-/// A pipeline that is stopped when it goes out of scope.
 struct Run {
-    pipeline: gst::Pipeline,
+    playing: Playing,
     source: gst_app::AppSrc,
     sink: gst_app::AppSink,
 }
@@ -97,7 +95,7 @@ impl Run {
                 active = Instant::now();
                 times = Some((times.map_or(active, |(first, _)| first), active));
                 samples.push(sample);
-            } else if let Some(error) = self.error() {
+            } else if let Some(error) = self.playing.error() {
                 return Err(error);
             } else if self.sink.is_eos() {
                 break;
@@ -107,21 +105,5 @@ impl Run {
         let seconds = times.map(|(first, last)| (last - first).as_secs_f64());
         let speed = seconds.filter(|seconds| *seconds > 0.0).map(|seconds| (samples.len() - 1) as f64 / seconds);
         Ok((samples, speed))
-    }
-
-    fn error(&self) -> Option<anyhow::Error> {
-        let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(error) => {
-                Some(anyhow!("{} ({})", error.error(), error.debug().unwrap_or_default()))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
     }
 }

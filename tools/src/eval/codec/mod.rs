@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clip::Clip;
+use crate::options;
 use codecs::{Choice, Codec};
 use picture::Sample;
 use report::{ClipReport, Curve, Report};
@@ -25,7 +26,7 @@ pub struct Args {
     #[arg(required = true, value_name = "CLIP")]
     clips: Vec<PathBuf>,
     /// Scale to this size, both sides even [default: as they are, without the last row and column of odd sizes]
-    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = even_size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = options::even_size)]
     size: Option<(usize, usize)>,
     /// Of each clip, so many frames at most
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..))]
@@ -43,7 +44,7 @@ pub struct Args {
     #[arg(long = "model", value_name = "MODEL")]
     models: Vec<String>,
     /// Values of torchenc's quality, one for each point of a curve
-    #[arg(long, value_name = "0..100", value_delimiter = ',', default_value = "95,80,60,40,20,5")]
+    #[arg(long, value_name = "0..100", value_delimiter = ',', default_value = "95,80,60,40,20,5", value_parser = options::quality)]
     quality: Vec<f64>,
     /// Compute BD-rates against this codec; may be repeated [default: mjpeg, x264-ultrafast and x264-medium, or with
     /// --intra mjpeg, x264-intra-ultrafast and x264-intra-medium]
@@ -218,12 +219,6 @@ fn anchors(args: &Args, codecs: &[(Codec, String)]) -> Result<Vec<String>> {
     }
     let defaults = codecs::default_anchors(args.intra).iter();
     Ok(defaults.filter(|anchor| names.contains(anchor)).map(|anchor| anchor.to_string()).collect())
-}
-
-pub(super) fn even_size(text: &str) -> Result<(usize, usize), String> {
-    let size = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-    let valid = |&(w, h): &(usize, usize)| [w, h].iter().all(|side| (2..=8192).contains(side) && side % 2 == 0);
-    size.filter(valid).ok_or_else(|| "expected WIDTHxHEIGHT, both even, 2 to 8192".into())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use conditions::{Condition, Peer};
 
 use crate::clip::Clip;
 use crate::media::Yuv;
-use crate::stream;
+use crate::{options, stream};
 
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
@@ -28,13 +28,13 @@ pub struct Args {
     #[arg(long)]
     task: Task,
     /// How many times larger super-resolution makes a picture, 2 or 4
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = options::scale)]
     scale: usize,
     /// model-file of torchrestore [default: the built-in one of the task]
     #[arg(long)]
     model: Option<String>,
     /// Standard deviations of the noise, in levels of 8 bits
-    #[arg(long, value_delimiter = ',', default_value = "10,25,50")]
+    #[arg(long, value_delimiter = ',', default_value = "10,25,50", value_parser = options::sigma)]
     sigma: Vec<f64>,
     /// Scale the good clips to this size
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "640x360", value_parser = size)]
@@ -76,6 +76,13 @@ struct Score {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if args.task == Task::SuperResolution {
+        // What the small frames are made of has to be even, too.
+        let (width, height) = args.size;
+        let unit = 2 * args.scale;
+        let fits = width.is_multiple_of(unit) && height.is_multiple_of(unit);
+        ensure!(fits, "--size is {width}x{height}; with --scale {}, expected multiples of {unit}", args.scale);
+    }
     gst::init()?;
     gsttorch::plugin_register_static()?;
     let peers = if args.alone || !ffmpeg::is_there() { Vec::new() } else { conditions::peers(args.task, args.size) };
@@ -126,7 +133,9 @@ fn contenders(
     }
     let bad = Clip::new(clip.name.clone(), clip.rate, bad)?;
     let (frames, speed) = stream::through(&bad, &element)?;
-    put("torchrestore", score(clip, &frames, format!("{:.1} frames/s", speed.unwrap_or(f64::NAN)))?);
+    // A single frame has no speed.
+    let detail = speed.map_or(String::new(), |speed| format!("{speed:.1} frames/s"));
+    put("torchrestore", score(clip, &frames, detail)?);
     Ok(())
 }
 
@@ -211,7 +220,9 @@ fn print(args: &Args, condition: &Condition, clips: &[Clip], rows: &[(String, Ve
     for (clip, index) in clips.iter().zip(0..) {
         let details = rows.iter().filter(|(_, scores)| !scores[index].detail.is_empty());
         let details: Vec<_> = details.map(|(name, scores)| format!("{name}: {}", scores[index].detail)).collect();
-        println!("  {}: {}", clip.name, details.join("; "));
+        if !details.is_empty() {
+            println!("  {}: {}", clip.name, details.join("; "));
+        }
     }
     println!();
 }
