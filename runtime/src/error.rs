@@ -53,8 +53,8 @@ impl Error {
 /// The telling line of a libtorch message, whose whole can be megabytes of graph and tensor.
 ///
 /// A message from inside TorchScript starts with a fixed preamble and a stack of source lines; what went wrong stands
-/// after `RuntimeError:` at the end.
-pub(crate) fn first_line(message: &str) -> String {
+/// after `RuntimeError:` at the end. After others comes the stack of the C++ functions that they came from.
+pub fn first_line(message: &str) -> String {
     const LIMIT: usize = 300;
     // tch puts this before what libtorch said.
     let message = message.trim_start().trim_start_matches("Internal torch error:");
@@ -62,12 +62,17 @@ pub(crate) fn first_line(message: &str) -> String {
         .lines()
         .rev()
         .find_map(|line| line.trim().strip_prefix("RuntimeError: "))
-        .or_else(|| message.lines().map(str::trim).find(|line| !line.is_empty()))
+        .or_else(|| message.lines().map(str::trim).find(|line| !line.is_empty() && !is_stack(line)))
         .unwrap_or("no message");
     match telling.char_indices().nth(LIMIT) {
         Some((end, _)) => format!("{}...", &telling[..end]),
         None => telling.to_owned(),
     }
+}
+
+/// Of where a message came from, not of what it says.
+fn is_stack(line: &str) -> bool {
+    ["frame #", "Exception raised from "].iter().any(|start| line.starts_with(start))
 }
 
 /// What a caught panic carried.
@@ -88,6 +93,20 @@ mod tests {
         let message = "The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript\n  \
                        return torch.conv2d(x)\nRuntimeError: expected 3 channels\n";
         assert_eq!(first_line(message), "expected 3 channels");
+    }
+
+    #[test]
+    fn the_stack_of_cpp_functions_is_not_the_reason() {
+        let stack = "Exception raised from checkArg at function_schema_inl.h:20 (most recent call first):\n\
+                     frame #0: c10::Error::Error(c10::SourceLocation, std::string) + 0x9d (0x7f in libc10.so)\n";
+        let message = format!(
+            "Internal torch error: forward() Expected a value of type 'List[Tensor]' for argument 'images' but instead \
+             found type 'Tensor'.\nPosition: 1\n{stack}"
+        );
+        let telling = first_line(&message);
+        assert!(telling.starts_with("forward() Expected") && telling.ends_with("found type 'Tensor'."), "{telling}");
+        assert_eq!(first_line(&format!("Internal torch error: {stack}no space left\n")), "no space left");
+        assert_eq!(first_line(stack), "no message");
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod stats;
 pub use choice::{Choice, cache_folder};
 pub use device::{Device, DeviceSpec, Precision, PrecisionSpec};
 pub use engine::{Batching, Engine, EngineSpec, Finish, MAX_BATCH, Ticket};
-pub use error::{Error, Result};
+pub use error::{Error, Result, first_line};
 pub use executor::run_on;
 pub use info::{DEFAULT_MAX_ERROR, Fact, ModelInfo, Origin};
 pub use model::{BuiltIn, Model, ModelFile, Networks, Trial};

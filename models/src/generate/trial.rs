@@ -3,7 +3,7 @@
 //! Sizes of latents are guessed from the shapes of the weights, first layers first, and from those that are usual; the first
 //! that the network makes a picture of is taken. Whether black is 0 or -1 shows on pictures of random latents.
 
-use gst_torch_runtime::Shape;
+use gst_torch_runtime::{Shape, first_line};
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
 use super::decoder::{Config, Layout, Range};
@@ -14,7 +14,7 @@ const SIDES: [i64; 7] = [1, 2, 4, 7, 8, 16, 32];
 /// Lengths of latents that are usual, for networks that do not show their weights.
 const LENGTHS: [i64; 17] = [2, 8, 10, 16, 20, 32, 50, 62, 64, 96, 100, 110, 120, 128, 200, 256, 512];
 /// Sizes of pictures that encoders and classifiers take.
-const PICTURES: [[i64; 3]; 4] = [[1, 28, 28], [1, 32, 32], [3, 32, 32], [3, 64, 64]];
+const PICTURES: [[i64; 3]; 6] = [[1, 28, 28], [28, 28, 1], [1, 32, 32], [3, 32, 32], [3, 64, 64], [3, 224, 224]];
 /// A picture is not smaller than this a side, of numbers in a row not smaller than the second.
 const SIDE_MIN: i64 = 8;
 const FLAT_SIDE_MIN: i64 = 16;
@@ -124,11 +124,10 @@ impl Trial<'_> {
     /// The first output that is a picture.
     fn decode(&self, latent: &Tensor) -> Result<(Tensor, Layout), String> {
         let shape = shape_of(&latent.size()[1..]).ok_or("no shape")?;
-        let value = self.module.forward_is(&[IValue::Tensor(latent.shallow_clone())]).map_err(|e| {
-            let text = e.to_string();
-            let line = text.lines().rev().find(|line| line.contains("Error")).unwrap_or_default();
-            format!("it does not take {:?}: {}", latent.size(), line.trim())
-        })?;
+        let value = self
+            .module
+            .forward_is(&[IValue::Tensor(latent.shallow_clone())])
+            .map_err(|e| format!("it does not take {:?}: {}", latent.size(), first_line(&e.to_string())))?;
         let mut tensors = Vec::new();
         flatten(value, &mut tensors);
         let mut refusal = None;
