@@ -44,12 +44,12 @@ pub fn progress(folder: &Path) -> Result<Option<Progress>> {
     if !numbers.exists() {
         return Ok(None);
     }
-    serde_json::from_slice(&std::fs::read(&numbers)?).with_context(|| numbers.display().to_string())
+    let progress = serde_json::from_slice(&std::fs::read(&numbers)?).with_context(|| numbers.display().to_string())?;
+    Ok(Some(progress))
 }
 
-/// Reads what [`save`] wrote into `tensors`, which must be the same ones. `None` where there is no checkpoint.
-pub fn load(folder: &Path, tensors: &[(String, Tensor)]) -> Result<Option<Progress>> {
-    let Some(progress) = progress(folder)? else { return Ok(None) };
+/// Reads what [`save`] wrote into `tensors`, which must be the same ones.
+fn load(folder: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     let (weights, _) = paths(folder);
     let saved = Tensor::read_safetensors(&weights).with_context(|| weights.display().to_string())?;
     let saved: std::collections::HashMap<_, _> = saved.into_iter().collect();
@@ -59,10 +59,11 @@ pub fn load(folder: &Path, tensors: &[(String, Tensor)]) -> Result<Option<Progre
         ensure!(from.size() == tensor.size(), "{}: {name} has size {:?}", weights.display(), from.size());
         tensor.shallow_clone().f_copy_(from)?;
     }
-    Ok(Some(progress))
+    Ok(())
 }
 
-/// [`load`], for a run that is to go on: an error where there is no checkpoint, or one of a run with another setting.
+/// Reads what [`save`] wrote into `tensors`: an error where there is no checkpoint, or one of a run with another setting. That
+/// is said first, as such a run may have other tensors.
 pub fn resume(folder: &Path, tensors: &[(String, Tensor)], setting: &str) -> Result<Progress> {
     let saved = progress(folder)?.with_context(|| format!("{} has no checkpoint to resume", folder.display()))?;
     let was = &saved.setting;
@@ -81,14 +82,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let tensors = |value: f32| vec![("a.b".to_string(), Tensor::from_slice(&[value, 2.0]))];
-        assert_eq!(load(folder, &tensors(0.0)).unwrap(), None);
+        let nothing = resume(folder, &tensors(0.0), "x").unwrap_err().to_string();
+        assert!(nothing.contains("no checkpoint to resume"), "{nothing}");
         let progress =
             Progress { epoch: 3, step: 99, optimiser_steps: 98, seconds: 1.5, score: Some(0.5), setting: "x".into() };
         save(folder, &progress, &tensors(7.0)).unwrap();
         let read = tensors(0.0);
-        assert_eq!(load(folder, &read).unwrap(), Some(progress));
+        assert_eq!(resume(folder, &read, "x").unwrap(), progress);
         assert_eq!(Vec::<f32>::try_from(&read[0].1).unwrap(), [7.0, 2.0]);
         let other = vec![("c".to_string(), Tensor::from(1.0f32))];
-        assert!(load(folder, &other).unwrap_err().to_string().contains("no tensor c"));
+        assert!(resume(folder, &other, "x").unwrap_err().to_string().contains("no tensor c"));
+        // A run of another setting may well have other tensors: that it is another is what counts.
+        let refused = resume(folder, &other, "y").unwrap_err().to_string();
+        assert!(refused.contains("of another run") && refused.contains("was: x") && refused.contains("is:  y"));
     }
 }

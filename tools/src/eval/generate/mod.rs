@@ -74,6 +74,8 @@ const COLUMNS: usize = 10;
 const ROWS: usize = 4;
 
 pub fn run(args: Args) -> Result<()> {
+    // Before anything takes its time.
+    ensure!(args.sheet.is_none() || args.count as usize >= COLUMNS, "--sheet wants --count of {COLUMNS} or more");
     gst::init()?;
     let file = builtin::open(&args.model)?.expect_task(gst_torch_models::generate::TASK)?;
     let config = Config::of(&file.info).with_context(|| format!("{} is no generator of ours", args.model))?;
@@ -160,13 +162,30 @@ fn beside(made: &Tensor, neighbours: Option<&Tensor>) -> Result<Tensor> {
             rows.push(neighbours.f_index_select(0, &places)?.f_to_kind(Kind::Float)?);
         }
     }
-    ensure!(!rows.is_empty(), "--sheet wants --count of {COLUMNS} or more");
     Ok(Tensor::f_cat(&rows, 0)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_before_any_work() {
+        let words = "generate no-such-model --real none.png --sheet sheet.png --count";
+        let said = |count: &str| {
+            run(Cli::try_parse_from(words.split(' ').chain([count])).unwrap().args).unwrap_err().to_string()
+        };
+        assert_eq!(said("8"), "--sheet wants --count of 10 or more");
+        assert!(said("10").contains("no-such-model"), "{}", said("10"));
+    }
 
     #[test]
     fn what_is_nearer_than_real_pictures_are_is_a_replay() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
 use gst_torch_models::generate::sequence;
 
 use super::super::args::{Machine, Precision, parse_size};
@@ -104,6 +105,17 @@ pub enum Network {
     Sequence,
 }
 
+impl Network {
+    fn name(self) -> &'static str {
+        match self {
+            Network::Gan => "gan",
+            Network::Vae => "vae",
+            Network::Vqvae => "vqvae",
+            Network::Sequence => "sequence",
+        }
+    }
+}
+
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Transformer,
@@ -129,14 +141,25 @@ pub enum Flip {
 }
 
 impl Args {
+    /// Refuses what the network does not have, which would be ignored.
+    pub fn check(&self) -> Result<()> {
+        use Network::{Gan, Sequence, Vae, Vqvae};
+        for (option, said, networks) in [
+            ("labels", !self.labels.is_empty(), &[Gan][..]),
+            ("latent", self.latent.is_some(), &[Gan, Vae]),
+            ("codes", self.codes.is_some(), &[Vqvae]),
+            ("cell", self.cell.is_some(), &[Vqvae]),
+            ("pictures", self.pictures.is_some(), &[Sequence]),
+            ("frames", self.frames.is_some(), &[Sequence]),
+        ] {
+            let names: Vec<_> = networks.iter().map(|network| network.name()).collect();
+            ensure!(!said || networks.contains(&self.network), "--{option} is for --network {}", names.join(" and "));
+        }
+        Ok(())
+    }
+
     pub fn name(&self) -> String {
-        let network = match self.network {
-            Network::Gan => "gan",
-            Network::Vae => "vae",
-            Network::Vqvae => "vqvae",
-            Network::Sequence => "sequence",
-        };
-        self.name.clone().unwrap_or_else(|| network.into())
+        self.name.clone().unwrap_or_else(|| self.network.name().into())
     }
 
     /// Width and height of the pictures.

@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<()> {
         args.batch_size > 1 && args.steps > 0 && args.every > 0,
         "--batch-size must be above 1, --steps and --every above 0"
     );
-    ensure!(args.labels.is_empty() || args.network == Network::Gan, "--labels are for --network gan");
+    args.check()?;
     ensure!((0.0..=1.0).contains(&args.augment), "--augment is {}; expected 0 to 1", args.augment);
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let device = args.machine.ready()?;

@@ -132,7 +132,10 @@ fn what_cannot_be_trained_says_why() {
     for (more, expected) in [
         ("--network gan --size 66x66", "66x66"),
         ("--network gan --labels a", "class=LABEL"),
-        ("--network vae --labels a", "--labels are for"),
+        ("--network vae --labels a", "--labels is for --network gan"),
+        ("--network gan --codes 9", "--codes is for --network vqvae"),
+        ("--network vqvae --latent 9", "--latent is for --network gan and vae"),
+        ("--network vae --frames 2", "--frames is for --network sequence"),
         ("--network vqvae --cell 7", "cell is 7"),
         ("--network sequence --pictures person", "person is no vqvae"),
     ] {
