@@ -10,9 +10,11 @@ mod called;
 mod exact;
 mod hostile;
 mod live;
+mod misfits;
 mod ours;
 mod properties;
 mod reference;
+mod sequences;
 mod watermark;
 
 fn launch(line: &str) -> gst::Pipeline {

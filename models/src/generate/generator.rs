@@ -16,8 +16,10 @@ use tch::{Kind, Tensor};
 
 use super::decoder::{Decoder, Hints};
 use super::latents::{Latent, Latents, Mode, Moment, Settings, Space};
+use super::modes::Modes;
 use super::provenance::Provenance;
 use super::sequel::Sequel;
+pub use super::sequel::Way;
 use super::sequence::{self, Player};
 use super::vqvae::Codebook;
 use super::{Config, TASK, beside, watermark};
@@ -42,6 +44,7 @@ pub struct Generator {
     decoder: Decoder,
     engine: Arc<Engine>,
     latents: Latents,
+    modes: Modes,
     /// Of models whose pictures are made of codes.
     codes: Option<Codes>,
     /// How the network's output becomes a picture of a size, and that size.
@@ -102,7 +105,13 @@ impl Generator {
         let classes = decoder.classes;
         let size = decoder.latent.count() as usize - classes;
         let latents = Latents::new(Space { size, classes, distribution: decoder.distribution, given });
-        Ok(Generator { model, decoder, engine, latents, codes, finish: None })
+        let modes = Modes {
+            codes: codes.is_some(),
+            goes_on: codes.as_ref().is_some_and(|codes| codes.sequel.is_some()),
+            encodes: Config::of(maker.info()).is_some_and(|config| config.is_ok_and(|config| config.encodes())),
+            given: !latents.space().given.is_empty(),
+        };
+        Ok(Generator { model, decoder, engine, latents, modes, codes, finish: None })
     }
 
     pub fn model(&self) -> &Arc<Model> {
@@ -127,30 +136,15 @@ impl Generator {
         &self.latents
     }
 
-    /// What the model is best at.
-    pub fn natural_mode(&self) -> Mode {
-        match &self.codes {
-            Some(Codes { sequel: Some(_), .. }) => Mode::Sequence,
-            Some(_) => Mode::Reconstruct,
-            None => Mode::Walk,
-        }
+    /// Which ways of making frames it has.
+    pub fn modes(&self) -> &Modes {
+        &self.modes
     }
 
     /// # Errors
     /// When this model cannot do that, with what it can.
     pub fn check(&self, mode: Mode) -> Result<()> {
-        let goes_on = self.codes.as_ref().is_some_and(|codes| codes.sequel.is_some());
-        let no_pictures = self.latents.space().given.is_empty();
-        let reason = match mode {
-            Mode::Sequence if !goes_on => "it does not go on by itself; mode=walk, noise or fixed was expected",
-            Mode::Walk | Mode::Noise | Mode::Fixed if self.codes.is_some() => {
-                "codes have no distribution to draw from; mode=sequence with a sequence model, or mode=reconstruct with \
-                 a start-picture, was expected"
-            }
-            Mode::Reconstruct if no_pictures => "mode=reconstruct shows pictures; a start-picture was expected",
-            _ => return Ok(()),
-        };
-        Err(mismatch(&self.model, reason.into()))
+        self.modes.check(mode).map_err(|reason| mismatch(&self.model, reason))
     }
 
     /// To be called when frames do not go on where they were.
@@ -165,7 +159,8 @@ impl Generator {
         }
     }
 
-    /// Hands over a frame of this width and height. `None` where `go_on` said no while a sequence was drawn up to it.
+    /// Hands over a frame of this width and height. `None` where `go_on` said no while a sequence was drawn up to it: it is asked
+    /// before each of its pictures.
     ///
     /// # Errors
     /// When the model cannot do what the settings say, or a sequence fails.
@@ -174,23 +169,28 @@ impl Generator {
         settings: &Settings,
         moment: Moment,
         size: [usize; 2],
-        go_on: &dyn Fn() -> bool,
+        go_on: &mut dyn FnMut(Way) -> bool,
     ) -> Result<Option<Pending>> {
         self.check(settings.mode)?;
         let mut provenance = Provenance {
             model: self.model.info().name.clone(),
             sha256: self.model.info().sha256.clone(),
             seed: settings.seed,
-            frame: moment.frame,
+            frame: if settings.mode == Mode::Sequence { moment.picture } else { moment.frame },
             ..Provenance::default()
         };
         let input = match (&mut self.codes, settings.mode) {
-            (Some(Codes { codebook, grid, sequel: Some(sequel) }), Mode::Sequence) => {
-                let Some(codes) = sequel.codes(moment.frame, settings.seed, settings.truncation, go_on)? else {
-                    return Ok(None);
+            (Some(Codes { codebook, grid, sequel: Some(sequel) }), mode) if mode != Mode::Reconstruct => {
+                let Settings { seed, truncation, .. } = *settings;
+                provenance.codes = match mode {
+                    Mode::Fixed => sequel.first(seed)?,
+                    Mode::Noise => sequel.alone(moment.frame, seed, truncation)?,
+                    _ => match sequel.codes(moment.picture, seed, truncation, go_on)? {
+                        Some(codes) => codes.to_vec(),
+                        None => return Ok(None),
+                    },
                 };
-                provenance.codes = codes.to_vec();
-                codebook.vectors(codes, *grid).map_err(|reason| mismatch(&self.model, reason))?
+                codebook.vectors(&provenance.codes, *grid).map_err(|reason| mismatch(&self.model, reason))?
             }
             _ => {
                 let Latent { numbers, classes } = self.latents.at(settings, moment);

@@ -22,6 +22,19 @@ pub enum Mode {
     Reconstruct,
 }
 
+impl Mode {
+    /// As users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Walk => "walk",
+            Mode::Noise => "noise",
+            Mode::Fixed => "fixed",
+            Mode::Sequence => "sequence",
+            Mode::Reconstruct => "reconstruct",
+        }
+    }
+}
+
 /// Components of a latent that can be set one by one.
 pub const COMPONENTS: usize = 16;
 
@@ -64,6 +77,8 @@ impl Default for Settings {
 pub struct Moment {
     /// Counted from the start of the stream.
     pub frame: u64,
+    /// Of a sequence: which of its pictures, where that is not the number of the frame.
+    pub picture: u64,
     /// Stream time.
     pub seconds: f64,
 }
@@ -184,7 +199,7 @@ mod tests {
     }
 
     fn moment(frame: u64) -> Moment {
-        Moment { frame, seconds: frame as f64 / 30.0 }
+        Moment { frame, picture: frame, seconds: frame as f64 / 30.0 }
     }
 
     fn settings(mode: Mode) -> Settings {

@@ -38,6 +38,7 @@ pub mod gan;
 pub mod generator;
 pub mod latents;
 mod layers;
+pub mod modes;
 pub mod path;
 pub mod provenance;
 pub mod random;

@@ -1,50 +1,70 @@
 //! States of something that goes on step by step, kept so that going back does not mean going through all of it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-/// States by the number of the step that they come before. Never more than so many: when there are too many, every second one
-/// goes, and from then on half as many are kept.
+/// States by the number of the step that they come before.
+///
+/// Never more than twice so many. Those that are *spread* over all that was gone through get rarer as that gets longer: when
+/// there are too many, every second one goes, and from then on half as many are kept. Those that are *near* are the last ones
+/// that were offered, as close together as the first spread ones were: whoever goes backwards comes from a spread one once,
+/// and from there on from near ones.
 #[derive(Debug, Clone)]
 pub struct Snapshots<T> {
-    kept: BTreeMap<u64, T>,
+    spread: BTreeMap<u64, T>,
+    near: VecDeque<(u64, T)>,
+    /// Steps between two near ones.
+    first: u64,
+    /// Steps between two spread ones.
     every: u64,
     most: usize,
 }
 
 impl<T: Clone> Snapshots<T> {
-    /// One every so many steps to begin with, and `most` in all.
+    /// One every so many steps to begin with, and `most` of each kind.
     pub fn new(every: u64, most: usize) -> Self {
-        Snapshots { kept: BTreeMap::new(), every: every.max(1), most: most.max(2) }
+        let every = every.max(1);
+        Snapshots { spread: BTreeMap::new(), near: VecDeque::new(), first: every, every, most: most.max(2) }
     }
 
     /// Keeps a state, if it is one to be kept.
     pub fn offer(&mut self, step: u64, state: &T) {
-        if !step.is_multiple_of(self.every) || self.kept.contains_key(&step) {
+        if !step.is_multiple_of(self.first) {
             return;
         }
-        self.kept.insert(step, state.clone());
-        if self.kept.len() > self.most {
+        if !self.near.iter().any(|(near, _)| *near == step) {
+            self.near.push_back((step, state.clone()));
+            if self.near.len() > self.most {
+                self.near.pop_front();
+            }
+        }
+        if !step.is_multiple_of(self.every) || self.spread.contains_key(&step) {
+            return;
+        }
+        self.spread.insert(step, state.clone());
+        if self.spread.len() > self.most {
             self.every *= 2;
             let every = self.every;
-            self.kept.retain(|step, _| step.is_multiple_of(every));
+            self.spread.retain(|step, _| step.is_multiple_of(every));
         }
     }
 
     /// The last one that comes at or before `step`.
     pub fn before(&self, step: u64) -> Option<(u64, T)> {
-        self.kept.range(..=step).next_back().map(|(step, state)| (*step, state.clone()))
+        let spread = self.spread.range(..=step).next_back().map(|(step, state)| (*step, state));
+        let near = self.near.iter().filter(|(near, _)| *near <= step).map(|(step, state)| (*step, state));
+        near.chain(spread).max_by_key(|(step, _)| *step).map(|(step, state)| (step, state.clone()))
     }
 
     pub fn clear(&mut self) {
-        self.kept.clear();
+        *self = Snapshots::new(self.first, self.most);
     }
 
     pub fn len(&self) -> usize {
-        self.kept.len()
+        self.spread.len() + self.near.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.len() == 0
     }
 }
 
@@ -56,7 +76,7 @@ mod tests {
     fn the_nearest_one_before_is_found() {
         let mut snapshots = Snapshots::new(10, 100);
         (0..95).for_each(|step| snapshots.offer(step, &(step * 2)));
-        assert_eq!(snapshots.len(), 10);
+        assert_eq!(snapshots.len(), 10 + 10);
         assert_eq!(snapshots.before(57), Some((50, 100)));
         assert_eq!(snapshots.before(50), Some((50, 100)));
         assert_eq!(snapshots.before(3), Some((0, 0)));
@@ -70,10 +90,15 @@ mod tests {
         let mut snapshots = Snapshots::new(8, 16);
         for step in 0..100_000 {
             snapshots.offer(step, &step);
-            assert!(snapshots.len() <= 16);
+            assert!(snapshots.len() <= 2 * 16);
         }
-        assert!(snapshots.len() >= 8);
+        assert!(snapshots.spread.len() >= 8);
         let largest_gap = (0..100_000).step_by(97).map(|step| step - snapshots.before(step).unwrap().0).max().unwrap();
         assert!(largest_gap <= 100_000 / 6, "{largest_gap}");
+        // The last ones are as close as in the beginning, and a new beginning is as close again.
+        assert!((100_000 - 16 * 8..100_000).all(|step| step - snapshots.before(step).unwrap().0 < 8));
+        snapshots.clear();
+        (0..100).for_each(|step| snapshots.offer(step, &step));
+        assert!((0..100).all(|step| step - snapshots.before(step).unwrap().0 < 8));
     }
 }

@@ -7,13 +7,15 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_torch_models::generate::generator::{Generator, Made};
-use gst_torch_models::generate::latents::Moment;
+use gst_torch_models::generate::latents::{self, Mode, Moment};
 use gst_torch_models::generate::provenance::Provenance;
 use gst_torch_runtime::Error;
 use gst_video::VideoFrameRef;
 
+use super::fit::Fit;
 use super::imp::{CAT, Format, Queued, Stream, TorchSrc};
 use super::timeline::{Frame, Timeline};
+use super::way::Told;
 use crate::sync::lock;
 use crate::{provenance, report, video};
 
@@ -22,14 +24,15 @@ impl TorchSrc {
         let started = Instant::now();
         // Taken out, so that no lock is held over what takes its time.
         let mut stream = std::mem::take(&mut *lock(&self.stream));
-        let generator = lock(&self.next_generator).take().inspect(|generator| self.note(generator));
-        let generator = generator.map(|new| (lock(&self.generator).take(), new));
-        let generator = match generator {
-            Some((before, new)) => {
-                drop(before);
+        let new = lock(&self.next_generator).take();
+        let running = lock(&self.generator).take();
+        let generator = match new {
+            Some(new) => {
+                drop(running);
+                self.take_over(&new, &mut stream);
                 Some(new)
             }
-            None => lock(&self.generator).take(),
+            None => running,
         };
         let Some(mut generator) = generator else {
             gst::element_imp_error!(self, gst::CoreError::Failed, ["there is no model"]);
@@ -46,6 +49,16 @@ impl TorchSrc {
                 self.post_error_message(report::message(&error));
                 Err(gst::FlowError::Error)
             }
+        }
+    }
+
+    /// Another model begins.
+    fn take_over(&self, generator: &Generator, stream: &mut Stream) {
+        self.note(generator);
+        stream.fit.forget();
+        // Live, a sequence of which nothing was shown begins here; else it is where it would be if it had been there all along.
+        if let (true, Some(timeline)) = (self.obj().is_live(), &mut *lock(&self.timeline)) {
+            timeline.begin();
         }
     }
 
@@ -68,13 +81,15 @@ impl TorchSrc {
             if stream.queue.len() >= ahead {
                 break Ok(());
             }
-            self.skip_late(stream, &mut timeline, live);
+            let mode = self.fitting_mode(generator, &mut stream.fit);
+            self.skip_late(stream, &mut timeline, live, mode);
             let Some(frame) = timeline.next() else { break Ok(()) };
-            match self.submit(generator, &format, frame) {
+            match self.submit(generator, &format, &mut stream.fit, mode, frame) {
                 Ok(queued) => stream.queue.push_back(queued),
                 Err(failed) => break Err(failed),
             }
-            timeline.advance();
+            // Live, a sequence begins or goes on where it is shown.
+            if mode == Mode::Sequence || !live { timeline.advance() } else { timeline.pass() }
         };
         *lock(&self.timeline) = Some(timeline);
         // What was submitted before is shown before the failure is.
@@ -100,7 +115,14 @@ impl TorchSrc {
     }
 
     /// Properties that a controller drives take the value that they have at this frame.
-    fn submit(&self, generator: &mut Generator, format: &Format, frame: Frame) -> Result<Queued, Failed> {
+    fn submit(
+        &self,
+        generator: &mut Generator,
+        format: &Format,
+        fit: &mut Fit,
+        mode: Mode,
+        frame: Frame,
+    ) -> Result<Queued, Failed> {
         let element = self.obj();
         if element.has_active_control_bindings()
             && let Err(error) = element.sync_values(gst::ClockTime::from_nseconds(frame.time))
@@ -109,25 +131,39 @@ impl TorchSrc {
         }
         let (settings, watermark) = {
             let settings = lock(&self.settings);
-            (settings.for_frame(generator), settings.watermark)
+            (latents::Settings { mode, ..settings.for_frame(generator) }, settings.watermark)
         };
-        let moment = Moment { frame: frame.number, seconds: frame.seconds() };
+        self.check_class(generator, fit, settings.class);
+        let moment = Moment { frame: frame.number, picture: frame.picture, seconds: frame.seconds() };
         let size = [format.frame.width, format.frame.height];
         let asked = Instant::now();
-        let go_on = || !self.unlocked.load(Ordering::SeqCst);
-        let pending = generator.submit(&settings, moment, size, &go_on)?;
-        let pending = pending.ok_or(Failed::Flow(gst::FlowError::Flushing))?;
+        let mut told = Told::new(element.upcast_ref());
+        let mut go_on = |way| {
+            told.tell(way);
+            !self.unlocked.load(Ordering::SeqCst)
+        };
+        let pending = generator.submit(&settings, moment, size, &mut go_on);
+        told.end(match &pending {
+            Ok(Some(_)) => gst::ProgressType::Complete,
+            Ok(None) => gst::ProgressType::Canceled,
+            Err(_) => gst::ProgressType::Error,
+        });
+        let pending = pending?.ok_or(Failed::Flow(gst::FlowError::Flushing))?;
         Ok(Queued { frame, watermark, pending, asked })
     }
 
-    /// Leaves out what there is no time for.
-    fn skip_late(&self, stream: &mut Stream, timeline: &mut Timeline, live: bool) {
+    /// Leaves out what there is no time for: frames, or of a sequence, which cannot leave out pictures, their time.
+    fn skip_late(&self, stream: &mut Stream, timeline: &mut Timeline, live: bool, mode: Mode) {
         let skips = lock(&self.settings).late_policy.skips(live);
         while let (Some(frame), Some(spacing)) = (timeline.next(), timeline.spacing()) {
             if !stream.backlog.is_late(Duration::from_nanos(spacing)) || !skips {
                 return;
             }
-            timeline.advance();
+            if mode == Mode::Sequence || live {
+                timeline.pass()
+            } else {
+                timeline.advance()
+            }
             let (made, skipped) = {
                 let mut stats = lock(&self.stats);
                 stats.skipped += 1;

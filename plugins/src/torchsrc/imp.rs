@@ -12,6 +12,7 @@ use gst_torch_models::generate::generator::{Generator, Pending};
 use gst_torch_runtime::planes::FrameInfo;
 use gst_torch_runtime::{Engine, Model, Stats};
 
+use super::fit::Fit;
 use super::settings::Settings;
 use super::timeline::{Frame, Timeline};
 use crate::pace::Backlog;
@@ -46,6 +47,7 @@ pub(super) struct Stream {
     /// Frames under way, the next one first.
     pub queue: VecDeque<Queued>,
     pub backlog: Backlog,
+    pub fit: Fit,
 }
 
 #[derive(Clone)]
@@ -85,6 +87,10 @@ pub struct TorchSrc {
     pub(super) stats: Mutex<Stats>,
     /// Counts loads, so that of two under way the last asked for wins.
     pub(super) generation: AtomicU64,
+    /// The last load that ended, well or not: where that is the last one, none is under way.
+    pub(super) settled: AtomicU64,
+    /// A model does not run only because the mode does not fit it.
+    pub(super) waits_for_mode: AtomicBool,
     /// Whoever waits is to stop waiting.
     pub(super) unlocked: AtomicBool,
     /// The next frame does not go on from the one before.
@@ -120,7 +126,8 @@ impl ObjectImpl for TorchSrc {
             let live = lock(&self.settings).live;
             self.obj().set_live(live);
         }
-        if changed {
+        let fits_now = pspec.name() == "mode" && self.waits_for_mode.swap(false, Ordering::SeqCst);
+        if changed || fits_now {
             self.swap_generator();
         }
     }
@@ -279,7 +286,9 @@ impl BaseSrcImpl for TorchSrc {
         {
             let mut timeline = lock(&self.timeline);
             let timeline = timeline.get_or_insert(Timeline::new(rate));
-            timeline.rewind(dropped.len());
+            if let Some(first) = dropped.front() {
+                timeline.rewind(dropped.len(), first.frame.picture);
+            }
             timeline.set_rate(rate);
         }
         drop(dropped);

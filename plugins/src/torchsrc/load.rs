@@ -13,8 +13,11 @@ use crate::sync::lock;
 
 impl TorchSrc {
     pub(super) fn load_for_start(&self) -> Result<()> {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        self.waits_for_mode.store(false, Ordering::SeqCst);
         let generator = self.open()?;
+        generator.check(lock(&self.settings).for_frame(&generator).mode)?;
+        self.settled.store(generation, Ordering::SeqCst);
         self.note(&generator);
         let before = (lock(&self.next_generator).take(), lock(&self.generator).replace(generator));
         drop(before);
@@ -25,43 +28,60 @@ impl TorchSrc {
     /// leaves the old one running.
     pub(super) fn swap_generator(&self) {
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        self.waits_for_mode.store(false, Ordering::SeqCst);
         if lock(&self.running).is_none() {
             return; // it is opened when the element starts
         }
         let element = self.obj().downgrade();
         let work = move || {
-            let Some(element) = element.upgrade() else { return };
-            let source = TorchSrc::from_obj(&element);
-            match source.open() {
-                Ok(generator) => {
-                    let mut slot = lock(&source.next_generator);
-                    if source.generation.load(Ordering::SeqCst) == generation {
-                        let before = slot.replace(generator);
-                        drop(slot);
-                        drop(before);
-                    }
-                }
-                Err(error) => {
-                    gst::element_imp_warning!(
-                        source,
-                        gst::ResourceError::NotFound,
-                        ["{error}; the model before goes on"]
-                    );
-                }
+            if let Some(element) = element.upgrade() {
+                TorchSrc::from_obj(&element).load(generation);
             }
         };
         if let Err(error) = std::thread::Builder::new().name("torch-load".into()).spawn(work) {
+            self.settled.store(generation, Ordering::SeqCst);
             gst::element_imp_warning!(self, gst::ResourceError::Failed, ["no thread to load the model on: {error}"]);
         }
     }
 
+    /// Nothing is said or done where something else was named meanwhile: then that counts.
+    fn load(&self, generation: u64) {
+        let opened = self.open();
+        let last = || self.generation.load(Ordering::SeqCst) == generation;
+        if !last() {
+            return;
+        }
+        match opened {
+            Ok(generator) => {
+                // As the mode is now: it may have been set after the model, to go with it. If it is set after this, it finds
+                // the model waiting.
+                self.waits_for_mode.store(true, Ordering::SeqCst);
+                let mode = lock(&self.settings).for_frame(&generator).mode;
+                match generator.check(mode) {
+                    Ok(()) => {
+                        self.waits_for_mode.store(false, Ordering::SeqCst);
+                        let mut slot = lock(&self.next_generator);
+                        let before = if last() { slot.replace(generator) } else { None };
+                        drop(slot);
+                        drop(before);
+                    }
+                    Err(error) if last() => {
+                        let until = "the model before goes on until mode is set to one of these";
+                        gst::element_imp_warning!(self, gst::LibraryError::Settings, ["{error}; {until}"]);
+                    }
+                    Err(_) => {}
+                }
+            }
+            Err(error) => {
+                gst::element_imp_warning!(self, gst::ResourceError::NotFound, ["{error}; the model before goes on"]);
+            }
+        }
+        self.settled.fetch_max(generation, Ordering::SeqCst);
+    }
+
     fn open(&self) -> Result<Generator> {
         let settings = lock(&self.settings).clone();
-        report::progress(&*self.obj(), "loading", "Loading the model", || {
-            let generator = settings.open()?;
-            generator.check(settings.for_frame(&generator).mode)?;
-            Ok(generator)
-        })
+        report::progress(&*self.obj(), "loading", "Loading the model", || settings.open())
     }
 
     /// What `stats` and caps go by from now on.

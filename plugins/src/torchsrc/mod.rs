@@ -12,6 +12,11 @@
 //! what playing would have. `latent`, `latent-0` to `latent-15`, `truncation`, `class` and `seed` may be changed while
 //! playing, and follow controllers, so that a keyframed animation is a control source and nothing else.
 //!
+//! A sequence model gets to a picture only by drawing all before it. So what it has no time for (`is-live`, `late-policy`) is
+//! left out of the time, not of the sequence: a machine that makes 15 pictures a second shows each of them, at 15 a second, and
+//! the sequence goes slower. Live it begins with the first frame that it makes; a change of frame rate does not interrupt it;
+//! a seek draws all pictures up to the one that is sought, and posts progress messages while that takes its time.
+//!
 //! ```text
 //! gst-launch-1.0 torchsrc model-file=cells-gan seed=7 walk-speed=1 loop=4 num-buffers=120 \
 //!   ! video/x-raw,width=256,height=256 \
@@ -25,10 +30,12 @@ use gst::glib;
 use gst::prelude::*;
 
 mod fill;
+mod fit;
 mod imp;
 mod load;
 mod settings;
 mod timeline;
+mod way;
 
 pub use settings::DEFAULT_MODEL;
 

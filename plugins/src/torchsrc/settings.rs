@@ -6,7 +6,7 @@ use gst_torch_models::generate::decoder::{Hints, Range};
 use gst_torch_models::generate::generator::{Generator, Options};
 use gst_torch_models::generate::latents::{self, COMPONENTS};
 use gst_torch_models::generate::path;
-use gst_torch_runtime::Result;
+use gst_torch_runtime::{Error, Result};
 
 use crate::pace::LatePolicy;
 use crate::settings::{ModelSettings, ValueRange};
@@ -76,6 +76,8 @@ impl Default for Settings {
 
 /// What latents are within as properties; an array may go beyond.
 const COMPONENT_MAX: f64 = 100.0;
+/// What an array's are within: random ones are around 1, and far beyond this networks compute with infinities.
+const NUMBER_MAX: f64 = 1e6;
 
 impl Settings {
     pub fn properties() -> Vec<glib::ParamSpec> {
@@ -85,7 +87,7 @@ impl Settings {
         list.extend([
             glib::ParamSpecBoolean::builder("is-live")
                 .nick("Is live")
-                .blurb("Whether frames come at their times by the clock, or as fast as they are taken")
+                .blurb("Whether frames come at their times by the clock, or as fast as they are taken; a sequence that is too slow for it then goes slower, picture by picture")
                 .default_value(defaults.live)
                 .mutable_ready()
                 .build(),
@@ -124,7 +126,7 @@ impl Settings {
                 .build(),
             glib::ParamSpecDouble::builder("class")
                 .nick("Class")
-                .blurb("What is shown, by number, of models with classes; 1.5 is half 1 and half 2 (below 0 = by chance)")
+                .blurb("What is shown, by number from 0, of models with classes; 1.5 is half 1 and half 2 (below 0 = by chance)")
                 .minimum(-1.0)
                 .maximum(100_000.0)
                 .default_value(defaults.latents.class)
@@ -163,7 +165,7 @@ impl Settings {
                 .build(),
             glib::ParamSpecString::builder("end-picture")
                 .nick("End picture")
-                .blurb("A picture to go to from start-picture, and back")
+                .blurb("A picture to go to from start-picture, which it needs, and back")
                 .mutable_playing()
                 .build(),
             glib::ParamSpecEnum::builder_with_default("value-range", defaults.value_range)
@@ -179,7 +181,7 @@ impl Settings {
                 .build(),
             glib::ParamSpecEnum::builder_with_default("late-policy", defaults.late_policy)
                 .nick("Late policy")
-                .blurb("What happens when the model is slower than the frame rate")
+                .blurb("What happens when the model is slower than the frame rate; where frames are left out, a sequence still shows each picture")
                 .mutable_playing()
                 .build(),
             glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
@@ -204,7 +206,7 @@ impl Settings {
             "truncation" => latents.truncation = value.get().unwrap_or_default(),
             "class" => latents.class = value.get().unwrap_or_default(),
             "seed" => latents.seed = value.get().unwrap_or_default(),
-            "latent" => latents.latent = numbers(value),
+            "latent" => latents.latent = numbers(value)?,
             "start-picture" => self.start_picture = text(),
             "end-picture" => self.end_picture = text(),
             "value-range" => self.value_range = value.get().unwrap_or_default(),
@@ -252,6 +254,10 @@ impl Settings {
 
     /// Opens the generator; reads files and runs networks, so to be called under no lock.
     pub fn open(&self) -> Result<Generator> {
+        if let (None, Some(end)) = (&self.start_picture, &self.end_picture) {
+            let reason = "it is the end-picture, and no start-picture to go to it from was set".to_owned();
+            return Err(Error::BadPicture { path: end.into(), reason });
+        }
         let options = Options {
             device: self.model.device()?,
             precision: self.model.precision()?,
@@ -272,7 +278,7 @@ impl Settings {
     /// What a frame of this generator is made by.
     pub fn for_frame(&self, generator: &Generator) -> latents::Settings {
         let mode = match self.mode {
-            Mode::Auto => generator.natural_mode(),
+            Mode::Auto => generator.modes().natural(),
             Mode::Walk => latents::Mode::Walk,
             Mode::Noise => latents::Mode::Noise,
             Mode::Fixed => latents::Mode::Fixed,
@@ -293,8 +299,40 @@ fn component(name: &str) -> Option<usize> {
 }
 
 /// The numbers of an array, whatever type each has.
-fn numbers(value: &glib::Value) -> Vec<f32> {
-    let Ok(array) = value.get::<gst::ArrayRef>() else { return Vec::new() };
-    let number = |value: &glib::SendValue| value.transform::<f64>().ok().and_then(|v| v.get::<f64>().ok());
-    array.iter().map(|value| number(value).unwrap_or_default() as f32).collect()
+fn numbers(value: &glib::Value) -> Result<Vec<f32>> {
+    let Ok(array) = value.get::<gst::ArrayRef>() else { return Ok(Vec::new()) };
+    let number = |value: &glib::SendValue| {
+        let number = value.transform::<f64>().ok().and_then(|v| v.get::<f64>().ok());
+        number.filter(|number| number.abs() <= NUMBER_MAX).map(|number| number as f32).ok_or_else(|| {
+            let value = value.serialize().map_or_else(|_| format!("{value:?}"), Into::into);
+            Error::BadWord { what: "number of a latent", value, expected: format!("-{NUMBER_MAX} to {NUMBER_MAX}") }
+        })
+    };
+    array.iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_none_are_refused_and_leave_those_before() {
+        gst::init().unwrap();
+        let mut settings = Settings::default();
+        settings.set("latent", &gst::Array::new([0.5, -3e5]).to_value()).unwrap();
+        for bad in [1e308, -2e6, f64::NAN, f64::INFINITY] {
+            let error = settings.set("latent", &gst::Array::new([0.0, bad]).to_value()).unwrap_err().to_string();
+            assert!(error.contains("number of a latent") && error.contains("-1000000 to 1000000"), "{error}");
+        }
+        let error = settings.set("latent", &gst::Array::new(["x"]).to_value()).unwrap_err().to_string();
+        assert!(error.contains("'x'"), "{error}");
+        assert_eq!(settings.latents.latent, [0.5, -3e5]);
+    }
+
+    #[test]
+    fn an_end_needs_a_start() {
+        let settings = Settings { end_picture: Some("end.png".into()), ..Settings::default() };
+        let error = settings.open().err().unwrap().to_string();
+        assert!(error.contains("'end.png'") && error.contains("no start-picture"), "{error}");
+    }
 }

@@ -8,6 +8,9 @@ const SECOND: i128 = 1_000_000_000;
 pub struct Frame {
     /// Counted from the start of the stream at the present frame rate.
     pub number: u64,
+    /// Which picture of a sequence it is. A seek makes it the frame's number; from there each picture follows the one before,
+    /// whatever frames are left out and however the rate changes, as a sequence gets nowhere without drawing all of them.
+    pub picture: u64,
     /// Nanoseconds.
     pub time: u64,
     /// Nanoseconds; 0 for a still picture.
@@ -29,6 +32,8 @@ pub struct Timeline {
     origin: u64,
     /// The next frame, counted from there.
     next: i64,
+    /// The next picture of a sequence.
+    picture: i64,
     /// Nanoseconds; frames that begin at or after the second are not of the stream.
     span: (u64, Option<u64>),
     reverse: bool,
@@ -36,7 +41,7 @@ pub struct Timeline {
 
 impl Timeline {
     pub fn new(rate: (i32, i32)) -> Self {
-        Timeline { rate, origin: 0, next: 0, span: (0, None), reverse: false }
+        Timeline { rate, origin: 0, next: 0, picture: 0, span: (0, None), reverse: false }
     }
 
     /// What comes from now on lies between `start` and `stop`, and begins with the frame at `position`; all in nanoseconds.
@@ -49,9 +54,10 @@ impl Timeline {
         // The frame that is shown at the position; backwards, the last that begins before it.
         let frame = if reverse { (frames - 1).div_euclid(denominator) } else { frames / denominator };
         self.next = i64::try_from(frame).unwrap_or(i64::MAX / 2);
+        self.picture = self.next;
     }
 
-    /// Another frame rate, from the next frame on.
+    /// Another frame rate, from the next frame on; a sequence goes on with its next picture.
     pub fn set_rate(&mut self, rate: (i32, i32)) {
         if rate != self.rate {
             *self = Timeline { rate, origin: self.time(self.next), next: 0, ..*self };
@@ -76,17 +82,36 @@ impl Timeline {
         let from_start =
             i128::from(time) * i128::from(self.rate.0.max(0)) + i128::from(self.rate.1.max(1)) * SECOND / 2;
         let number = (from_start / (i128::from(self.rate.1.max(1)) * SECOND)) as u64;
-        Some(Frame { number, time, duration: if still { 0 } else { end - time } })
+        // Backwards, where pictures lag behind frames, the first one stays.
+        let picture = self.picture.max(0) as u64;
+        Some(Frame { number, picture, time, duration: if still { 0 } else { end - time } })
     }
 
     pub fn advance(&mut self) {
-        self.next = if self.reverse { self.next.saturating_sub(1) } else { self.next.saturating_add(1) };
+        self.go(1, 1);
     }
 
-    /// Makes the frame before `frames` others the next again.
-    pub fn rewind(&mut self, frames: usize) {
-        let frames = i64::try_from(frames).unwrap_or(i64::MAX);
-        self.next = if self.reverse { self.next.saturating_add(frames) } else { self.next.saturating_sub(frames) };
+    /// The same without a picture of a sequence: what would have been shown is shown after it.
+    pub fn pass(&mut self) {
+        self.go(1, 0);
+    }
+
+    /// Makes the frame before `frames` others the next again, and with it this picture.
+    pub fn rewind(&mut self, frames: usize, picture: u64) {
+        self.go(-i64::try_from(frames).unwrap_or(i64::MAX), 0);
+        self.picture = i64::try_from(picture).unwrap_or(i64::MAX);
+    }
+
+    /// A sequence begins with the next frame.
+    pub fn begin(&mut self) {
+        self.picture = 0;
+    }
+
+    /// So many frames and pictures on, in the direction of play.
+    fn go(&mut self, frames: i64, pictures: i64) {
+        let sign = if self.reverse { -1 } else { 1 };
+        self.next = self.next.saturating_add(sign * frames);
+        self.picture = self.picture.saturating_add(sign * pictures);
     }
 
     /// When so many frames from the start end.
@@ -131,7 +156,7 @@ mod tests {
             let mut end = 0;
             for number in 0..1000 {
                 let frame = timeline.next().unwrap();
-                assert_eq!((frame.number, frame.time), (number, end), "{rate:?}");
+                assert_eq!((frame.number, frame.picture, frame.time), (number, number, end), "{rate:?}");
                 end = frame.time + frame.duration;
                 timeline.advance();
             }
@@ -175,16 +200,43 @@ mod tests {
         timeline.set_rate((10, 1));
         let frame = timeline.next().unwrap();
         assert_eq!((frame.time, frame.duration, frame.number), (time, 100_000_000, 3));
+        assert_eq!(frame.picture, 10, "a sequence goes on with its next picture");
         timeline.advance();
         assert_eq!(timeline.next().unwrap().number, 4);
-        timeline.rewind(1);
+        assert_eq!(timeline.next().unwrap().picture, 11);
+        timeline.rewind(1, frame.picture);
         assert_eq!(timeline.next(), Some(frame));
+    }
+
+    #[test]
+    fn a_sequence_has_no_gaps_where_frames_are_left_out_and_rates_change() {
+        let mut timeline = Timeline::new((30, 1));
+        let mut pictures = Vec::new();
+        for round in 0..600 {
+            match round {
+                200 => timeline.set_rate((60, 1)),
+                400 => timeline.set_rate((10, 1)),
+                _ => {}
+            }
+            (0..round % 4).for_each(|_| timeline.pass());
+            pictures.push(timeline.next().unwrap().picture);
+            timeline.advance();
+        }
+        assert_eq!(pictures, (0..600).collect::<Vec<_>>());
+        // What was dropped comes again, and a seek counts anew.
+        timeline.rewind(2, 598);
+        assert_eq!(timeline.next().unwrap().picture, 598);
+        timeline.seek((0, None), 7_000_000_000, false);
+        let sought = timeline.next().unwrap();
+        assert_eq!((sought.number, sought.picture), (70, 70));
+        timeline.begin();
+        assert_eq!(timeline.next().unwrap().picture, 0);
     }
 
     #[test]
     fn a_still_picture_comes_once() {
         let mut timeline = Timeline::new((0, 1));
-        assert_eq!(timeline.next(), Some(Frame { number: 0, time: 0, duration: 0 }));
+        assert_eq!(timeline.next(), Some(Frame { number: 0, picture: 0, time: 0, duration: 0 }));
         timeline.advance();
         assert_eq!((timeline.next(), timeline.spacing()), (None, None));
     }

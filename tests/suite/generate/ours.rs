@@ -6,16 +6,16 @@ use gst_torch_models::generate::{Config, gan, sequence, vae, vqvae, write_untrai
 
 use super::*;
 
-const RATE: &str = "video/x-raw,format=RGB,framerate=20/1";
+pub(super) const RATE: &str = "video/x-raw,format=RGB,framerate=20/1";
 
-fn untrained(folder: &Path, name: &str, config: &Config) -> PathBuf {
+pub(super) fn untrained(folder: &Path, name: &str, config: &Config) -> PathBuf {
     let card = folder.join(name);
     write_untrained(config, &card).unwrap();
     card
 }
 
 /// A VQ-VAE, and the sequence model of its codes.
-fn sequence(folder: &Path, kind: sequence::Kind) -> PathBuf {
+pub(super) fn sequence(folder: &Path, kind: sequence::Kind) -> PathBuf {
     let pictures = vqvae::Config { codes: 16, width: 8, channels: 8, ..vqvae::Config::new([64, 32]) };
     let (grid, codes) = (pictures.grid(), pictures.codes);
     untrained(folder, "pictures.toml", &Config::Vqvae(pictures));
@@ -30,7 +30,7 @@ fn sequence(folder: &Path, kind: sequence::Kind) -> PathBuf {
     untrained(folder, "sequence.toml", &Config::Sequence(config))
 }
 
-fn photo(folder: &Path, name: &str, level: u8) -> PathBuf {
+pub(super) fn photo(folder: &Path, name: &str, level: u8) -> PathBuf {
     let path = folder.join(name);
     let line = format!(
         "videotestsrc num-buffers=1 pattern={} ! video/x-raw,format=RGB,width=160,height=90 ! pngenc ! filesink location={}",

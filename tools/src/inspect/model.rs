@@ -43,7 +43,7 @@ fn print_generator(name: &str, at: &Where) -> anyhow::Result<()> {
     }
     line("picture", &format!("{}x{} of {} channel(s)", layout.width, layout.height, layout.channels));
     line("black, white", &format!("{:?}", [0.0, 1.0].map(|level| (level - numbers.shift[0]) / numbers.gain[0])));
-    line("mode", &format!("{:?}", generator.natural_mode()).to_lowercase());
+    line("mode", &generator.modes().natural().name());
     print_engine(generator.engine());
     Ok(())
 }
