@@ -1,5 +1,6 @@
 //! Settings that do not fit the model, or each other: refused at the start, and while playing told while the stream goes on.
 
+use gst_torch_models::generate::provenance::Provenance;
 use gst_torch_models::generate::{Config, gan};
 
 use super::ours::{RATE, photo, sequence, untrained};
@@ -20,15 +21,16 @@ fn warning(source: &Source) -> String {
     panic!("nothing was said");
 }
 
-fn codes(source: &Source) -> usize {
-    gsttorch::provenance::get(source.pull().buffer().unwrap()).unwrap().codes.len()
+fn made_by(source: &Source) -> Provenance {
+    gsttorch::provenance::get(source.pull().buffer().unwrap()).unwrap()
 }
 
 /// Frames until one is made of codes, or is not.
-fn until(source: &Source, of_codes: bool) {
+fn until(source: &Source, of_codes: bool) -> Provenance {
     for _ in 0..3000 {
-        if (codes(source) > 0) == of_codes {
-            return;
+        let made_by = made_by(source);
+        if made_by.codes.is_empty() != of_codes {
+            return made_by;
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -59,11 +61,12 @@ fn mode_and_model_that_are_set_together_are_judged_together() {
     let folder = tempfile::tempdir().unwrap();
     let mixture = scripted::mixture(folder.path(), "mixture.pt");
     let sequence = sequence(folder.path(), gst_torch_models::generate::sequence::Kind::Lstm);
-    let source = Source::play(&format!("{} mode=walk", model(&mixture)), RATE);
-    source.frames(2);
+    // Live, as a sequence then begins where it takes over, however long loading takes.
+    let source = Source::play(&format!("{} mode=walk is-live=true", model(&mixture)), RATE);
+    source.frames(20);
     source.element.set_property("model-file", sequence.to_str().unwrap());
     source.element.set_property_from_str("mode", "sequence");
-    until(&source, true);
+    assert!(until(&source, true).frame < 10);
     // And back.
     source.element.set_property("model-file", mixture.to_str().unwrap());
     source.element.set_property_from_str("mode", "walk");
@@ -78,7 +81,7 @@ fn mode_and_model_that_are_set_together_are_judged_together() {
     {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert!((0..5).all(|_| codes(&source) == 0));
+    assert!((0..5).all(|_| made_by(&source).codes.is_empty()));
     source.element.set_property_from_str("mode", "auto");
     until(&source, true);
 }
