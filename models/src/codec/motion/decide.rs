@@ -140,14 +140,15 @@ impl Search<'_> {
         best
     }
 
-    /// A block with a second vector in the older picture, if there is one, and the bits of both.
+    /// A block with a second vector in the older picture, if there is one that promises something, and the bits of both.
     fn both(&self, block: &Block, bits: u32) -> Option<(Block, u32)> {
         let (older, weights) = self.older?;
         let expected = predict_second(self.blocks, self.columns, self.index, block.vectors[0]);
         let mut room = [0; 256];
         predict([self.reference; 2], block, 0, self.place, &mut room, 16);
-        // Twice the block less its prediction is what would make the mean of both the block.
         let area = self.area(0);
+        let alone = sad::<16>(area, Area { data: &room, stride: 16 });
+        // Twice the block less its prediction is what would make the mean of both the block.
         for (row, y) in room.as_chunks_mut::<16>().0.iter_mut().zip(0..) {
             row.iter_mut()
                 .zip(area.row(y, 16))
@@ -157,6 +158,10 @@ impl Search<'_> {
         let target = Target::<16> { luma, reference: older, weights, place: self.place, expected };
         let mut found = target.best_of(self.seconds(expected, block.vectors[0]));
         target.walk(&mut found);
+        // Fractions of a sample, which take the most time, will not make good what is so much worse by whole ones.
+        if found.cost >= 3 * alone {
+            return None;
+        }
         let (start, predicted) = (target.fine(found.vector()), target.fine(expected));
         let vector = target.refine(if predicted.cost < start.cost { predicted } else { start }).vector;
         Some((Block { second: Some(vector), ..*block }, bits + SECOND_BITS + vector_bits(vector, expected)))
