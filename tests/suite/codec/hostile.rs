@@ -214,16 +214,20 @@ fn streams_of_another_version_are_refused_by_number() {
         (with(1, 2), "in coding 2; its coding is 1"),
     ] {
         std::fs::write(&path, bytes).unwrap();
-        // What a decoder says while it is being plugged, decodebin keeps to itself.
-        let decoders = if expected.contains("coding") {
-            &["torchparse ! torchdec"][..]
-        } else {
-            &["torchparse ! torchdec", "decodebin"]
+        let refusal = |decoder: &str| {
+            try_collect(&launch(&format!(
+                "filesrc location={} ! {decoder} ! appsink name=out sync=false",
+                path.display()
+            )))
+            .unwrap_err()
         };
-        for decoder in decoders {
-            let line = format!("filesrc location={} ! {decoder} ! appsink name=out sync=false", path.display());
-            let error = try_collect(&launch(&line)).unwrap_err();
-            assert!(error.contains(expected), "{decoder}: {error}");
+        let error = refusal("torchparse ! torchdec");
+        assert!(error.contains(expected), "{error}");
+        // decodebin keeps to itself what an element says while it is being plugged: always of a decoder, and of a
+        // parser in the moment between its first data and the end of plugging (gstdecodebin2.c, connect_pad: the
+        // pad is let go before the filter of errors). That moment is missed in most of the tries.
+        if !expected.contains("coding") {
+            assert!((0..20).any(|_| refusal("decodebin").contains(expected)), "decodebin never said {expected}");
         }
     }
 }
