@@ -12,6 +12,7 @@ mod exact;
 mod file;
 mod foreign;
 mod hostile;
+mod light;
 mod rtp;
 mod still;
 

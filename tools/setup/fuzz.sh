@@ -12,7 +12,7 @@ target=x86_64-unknown-linux-gnu
 cargo build --release --target $target
 # A block takes a hundred bytes or two; what follows is decoded all the same, and takes as long again.
 declare -A longest=([pictures]=600)
-for name in units latents pictures; do
+for name in units latents arrays pictures; do
     mkdir -p "corpus/$name" artifacts
     echo "fuzz: $name, $count inputs"
     "$CARGO_TARGET_DIR/$target/release/$name" "corpus/$name" $([ -d "seeds/$name" ] && echo "seeds/$name") -runs="$count" \

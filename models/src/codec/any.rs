@@ -156,7 +156,7 @@ impl AnyDecoder {
 
     pub fn decode(&mut self, unit: &PictureUnit) -> Result<Frame, DecodeError> {
         match self {
-            AnyDecoder::Vector(_) | AnyDecoder::Foreign(_) if unit.still.is_some() => Err(DecodeError::StillElsewhere),
+            AnyDecoder::Vector(_) | AnyDecoder::Foreign(_) if unit.tones.is_some() => Err(DecodeError::TonesElsewhere),
             AnyDecoder::Residual(decoder) => decoder.decode(unit),
             AnyDecoder::Vector(decoder) => decoder.decode(unit),
             AnyDecoder::Foreign(decoder) => decoder.decode(unit),

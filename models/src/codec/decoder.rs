@@ -33,8 +33,8 @@ pub enum DecodeError {
     NoReference,
     #[error("it is predicted from a still of {columns}x{rows} blocks, which its model does not have")]
     NoStill { columns: usize, rows: usize },
-    #[error("it is predicted from a still, which only residual autoencoders have")]
-    StillElsewhere,
+    #[error("it is predicted in another light, as only residual autoencoders can")]
+    TonesElsewhere,
     /// The reference is not the encoder's.
     #[error("it refers to another picture than the one decoded before: something was lost")]
     OtherReference,
@@ -47,7 +47,7 @@ pub struct Decoder {
     header: Header,
     coders: Vec<Coder>,
     decoded: Option<Picture>,
-    /// The one before it, if that is not a key frame's.
+    /// The one before it, in its light, if it is not a key frame itself.
     older: Option<Picture>,
     /// Set when a picture was lost: nothing but an intra picture can follow.
     lost: bool,
@@ -83,8 +83,8 @@ impl Decoder {
     pub fn decode(&mut self, unit: &PictureUnit) -> Result<Frame, DecodeError> {
         let result = self.try_decode(unit);
         self.lost = result.is_err();
-        let decoded = result?;
-        self.older = self.decoded.take().filter(|_| unit.kind == Kind::Inter);
+        let (decoded, lit) = result?;
+        self.older = lit.or(self.decoded.take()).filter(|_| unit.kind == Kind::Inter);
         let mut frame = Frame::of_canvas(self.decoded.insert(decoded), &self.header);
         if let Some(detail) = &mut self.detail {
             let decoded = detail.decode(unit.detail.unwrap_or_default(), &mut frame, unit.step);
@@ -96,18 +96,16 @@ impl Decoder {
         Ok(frame)
     }
 
-    fn try_decode(&mut self, unit: &PictureUnit) -> Result<Picture, DecodeError> {
+    /// The picture, and what it is predicted from in its light, if that is another.
+    fn try_decode(&mut self, unit: &PictureUnit) -> Result<(Picture, Option<Picture>), DecodeError> {
         let _guard = tch::no_grad_guard();
         let (columns, rows) = self.header.blocks();
         let mut prediction = Picture::grey(columns, rows);
         let reference = match unit.kind {
             Kind::Intra => {
                 self.coders.iter_mut().for_each(Coder::reset);
-                match &unit.still {
-                    Some(tones) => {
-                        let still = self.model.still((columns, rows)).ok_or(DecodeError::NoStill { columns, rows })?;
-                        Some(Reference::new(&tone::apply(tones, still)))
-                    }
+                match unit.tones {
+                    Some(_) => Some(self.model.still((columns, rows)).ok_or(DecodeError::NoStill { columns, rows })?),
                     None => None,
                 }
             }
@@ -116,9 +114,12 @@ impl Decoder {
                 if unit.reference != Some(reference.checksum() as u16) {
                     return Err(DecodeError::OtherReference);
                 }
-                Some(Reference::new(reference))
+                Some(reference)
             }
         };
+        let light = |picture: &Picture| unit.tones.map(|tones| tone::apply(&tones, picture.clone()));
+        let lit = reference.and_then(light);
+        let reference = lit.as_ref().or(reference).map(Reference::new);
         let kind = if reference.is_some() { Kind::Inter } else { Kind::Intra };
         let colour = self.header.subsampling != super::stream::Subsampling::Grey;
         let mut slices: Vec<Symbols> = Vec::with_capacity(self.coders.len());
@@ -127,12 +128,14 @@ impl Decoder {
             slices.push(slice);
         }
         if let Some(reference) = &reference {
-            let older = self.older.as_ref().filter(|_| unit.kind == Kind::Inter).map(Reference::new);
+            let older = self.older.as_ref().filter(|_| unit.kind == Kind::Inter);
+            let older = older.map(|older| Reference::new(light(older).as_ref().unwrap_or(older)));
             for (slice, rows) in slices.iter().zip(self.header.slices()) {
                 predict(reference, older.as_ref(), &slice.blocks, rows, &mut prediction);
             }
         }
         let torch = |e: TchError| Error::torch(&self.model.name, e.to_string());
-        Ok(reconstruct(&self.model, &self.network, &slices, &prediction).map_err(torch)?)
+        let decoded = reconstruct(&self.model, &self.network, &slices, &prediction).map_err(torch)?;
+        Ok((decoded, lit))
     }
 }

@@ -55,7 +55,7 @@ pub struct Encoder {
     network: Network,
     header: Header,
     coders: Vec<Coder>,
-    /// The picture before, as the decoder has it, and the older one before that, if it is not a key frame's.
+    /// The picture before, as the decoder has it, and the older one before that in its light, if it is not a key frame's.
     decoded: Option<Picture>,
     older: Option<Picture>,
     /// Of the picture before, slice by slice.
@@ -79,8 +79,8 @@ struct Draft {
     key: bool,
     /// How it is coded; a key frame that is predicted from the model's still is coded as an inter picture.
     kind: Kind,
-    /// If it is predicted from the still, how bright it is beside that.
-    still: Option<[Tone; 3]>,
+    /// How bright it is beside what it is predicted from: see [`PictureUnit`].
+    tones: Option<[Tone; 3]>,
     step: u8,
     blocks: Vec<Block>,
     prediction: Picture,
@@ -141,7 +141,13 @@ impl Encoder {
             Rate::Step(step) => step,
             Rate::Bits { target, .. } => self.guess.step(key, target),
         };
-        let mut draft = self.draft(canvas, reference.as_ref(), request, first).map_err(torch)?;
+        let tones = reference.as_ref().and_then(|before| tone::change(before, canvas, step_size(first.into())));
+        let [reference, older] = [reference, self.older.take()].map(|picture| match &tones {
+            Some(tones) => picture.map(|picture| tone::apply(tones, picture)),
+            None => picture,
+        });
+        let references = reference.as_ref().map(|picture| (picture, older.as_ref()));
+        let mut draft = self.draft(canvas, references, tones, request, first).map_err(torch)?;
         let (slices, coded, decoded) = match request.rate {
             Rate::Step(_) => self.code_at_once(&draft),
             Rate::Bits { .. } => self.fit(&mut draft, request.rate),
@@ -166,7 +172,7 @@ impl Encoder {
             step: draft.step,
             number: self.number,
             reference: check,
-            still: draft.still,
+            tones: draft.tones,
             time: request.time,
             slices: coded.iter().map(Vec::as_slice).collect(),
             detail: detail.as_deref(),
@@ -234,14 +240,15 @@ impl Encoder {
     fn draft(
         &self,
         canvas: &Picture,
-        reference: Option<&Picture>,
+        references: Option<(&Picture, Option<&Picture>)>,
+        tones: Option<[Tone; 3]>,
         request: &Request,
         step: u8,
     ) -> Result<Draft, TchError> {
         let (columns, rows) = canvas.blocks();
-        let key = reference.is_none();
-        let (still, moved) = match reference {
-            Some(reference) => (None, Some(self.motion(canvas, reference, self.older.as_ref(), step, &self.symbols))),
+        let key = references.is_none();
+        let (tones, moved) = match references {
+            Some((before, older)) => (tones, Some(self.motion(canvas, before, older, step, &self.symbols))),
             None => self.beside_still(canvas, step).unzip(),
         };
         let kind = if moved.is_some() { Kind::Inter } else { Kind::Intra };
@@ -257,14 +264,14 @@ impl Encoder {
         } else {
             vec![0.0; blocks.len() * CELLS * CELL]
         };
-        Ok(Draft { key, kind, still, step, blocks, prediction, soft })
+        Ok(Draft { key, kind, tones, step, blocks, prediction, soft })
     }
 
     /// The tones and the motion of a key frame beside the model's still, if there is one and it foretells much.
     fn beside_still(&self, canvas: &Picture, step: u8) -> Option<([Tone; 3], Motion)> {
         let still = self.model.still(canvas.blocks())?;
         let tones = tone::between(still, canvas);
-        let (blocks, prediction) = self.motion(canvas, &tone::apply(&tones, still), None, step, &[]);
+        let (blocks, prediction) = self.motion(canvas, &tone::apply(&tones, still.clone()), None, step, &[]);
         mostly_predicted(&blocks).then_some((tones, (blocks, prediction)))
     }
 

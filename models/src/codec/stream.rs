@@ -170,8 +170,9 @@ pub struct PictureUnit<'a> {
     pub number: u8,
     /// Checksum of the picture referred to.
     pub reference: Option<u16>,
-    /// If this intra picture is predicted from the model's still, how bright Y, U and V are beside it.
-    pub still: Option<[Tone; 3]>,
+    /// How bright Y, U and V are beside what they are predicted from: of an intra picture the model's still, of an inter picture
+    /// the picture before.
+    pub tones: Option<[Tone; 3]>,
     /// Nanoseconds; see the specification.
     pub time: Option<u64>,
     pub slices: Vec<&'a [u8]>,
@@ -182,10 +183,10 @@ impl<'a> PictureUnit<'a> {
     /// The whole unit.
     pub fn write(&self) -> Vec<u8> {
         let flags =
-            u8::from(self.time.is_some()) | u8::from(self.detail.is_some()) << 1 | u8::from(self.still.is_some()) << 2;
+            u8::from(self.time.is_some()) | u8::from(self.detail.is_some()) << 1 | u8::from(self.tones.is_some()) << 2;
         let mut payload = vec![flags, self.step, self.number];
         payload.extend(self.reference.into_iter().flat_map(u16::to_be_bytes));
-        payload.extend(self.still.iter().flatten().flat_map(|tone| [tone.gain, tone.offset as u8]));
+        payload.extend(self.tones.iter().flatten().flat_map(|tone| [tone.gain, tone.offset as u8]));
         if let Some(time) = self.time {
             leb(&mut payload, time);
         }
@@ -201,29 +202,38 @@ impl<'a> PictureUnit<'a> {
 
     /// Reads the payload of a picture unit of `slices` slices.
     pub fn read(kind: Kind, payload: &'a [u8], slices: usize) -> Result<PictureUnit<'a>, StreamError> {
+        let (mut unit, mut input, detailed) = Self::head(kind, payload)?;
+        for index in 0..slices {
+            let last = index + 1 == slices && !detailed;
+            let length = if last { payload.len() - input.at } else { input.length()? };
+            unit.slices.push(input.take(length)?);
+        }
+        unit.detail = detailed.then(|| &payload[input.at..]);
+        Ok(unit)
+    }
+
+    /// What a payload says before its slices, of which it need not have all bytes: a unit without slices.
+    pub fn read_head(kind: Kind, payload: &'a [u8]) -> Result<PictureUnit<'a>, StreamError> {
+        Self::head(kind, payload).map(|(unit, ..)| unit)
+    }
+
+    /// The same, what follows, and whether there is chroma detail.
+    fn head(kind: Kind, payload: &'a [u8]) -> Result<(PictureUnit<'a>, Input<'a>, bool), StreamError> {
         let mut input = Input { bytes: payload, at: 0, what: "picture" };
         let [flags, step, number] = input.array()?;
-        let from_still = flags & 4 != 0;
-        if flags > 7 || (from_still && kind == Kind::Inter) || step > 127 {
+        if flags > 7 || step > 127 {
             return Err(input.damaged(format!("flags {flags:#x}, step index {step}")));
         }
         let reference = if kind == Kind::Inter { Some(u16::from_be_bytes(input.array()?)) } else { None };
-        let still = if from_still {
+        let tones = if flags & 4 != 0 {
             let bytes: [u8; 6] = input.array()?;
             Some([0, 2, 4].map(|at| Tone { gain: bytes[at], offset: bytes[at + 1] as i8 }))
         } else {
             None
         };
         let time = if flags & 1 != 0 { Some(input.leb(10)?) } else { None };
-        let detailed = flags & 2 != 0;
-        let mut parts = Vec::new();
-        for index in 0..slices {
-            let last = index + 1 == slices && !detailed;
-            let length = if last { payload.len() - input.at } else { input.length()? };
-            parts.push(input.take(length)?);
-        }
-        let detail = detailed.then(|| &payload[input.at..]);
-        Ok(PictureUnit { kind, step, number, reference, still, time, slices: parts, detail })
+        let unit = PictureUnit { kind, step, number, reference, tones, time, slices: Vec::new(), detail: None };
+        Ok((unit, input, flags & 2 != 0))
     }
 }
 
@@ -379,13 +389,15 @@ mod tests {
         assert_eq!(Header::read(unit.payload), Ok(header()));
         let slices: Vec<_> = header().slices().collect();
         assert_eq!(slices, [0..10, 10..20, 20..23]);
-        for (time, detail) in [(None, None), (Some(u64::MAX), None), (Some(7), Some(&b"detail"[..]))] {
+        let tones = Some([Tone { gain: 0, offset: -128 }, Tone::SAME, Tone { gain: 255, offset: 127 }]);
+        let details = Some(&b"detail"[..]);
+        for (time, tones, detail) in [(None, None, None), (Some(u64::MAX), tones, None), (Some(7), tones, details)] {
             let picture = PictureUnit {
                 kind: Kind::Inter,
                 step: 77,
                 number: 255,
                 reference: Some(0xabcd),
-                still: None,
+                tones,
                 time,
                 slices: vec![&[1; 200], &[], &[3; 5]],
                 detail,

@@ -1,6 +1,6 @@
 //! When each picture is shown, also where a stream was cut, joined or damaged, and after a jump.
 
-use gst_torch_models::codec::stream::Header;
+use gst_torch_models::codec::stream::{Header, PictureUnit};
 use gst_torch_models::codec::symbols::Kind;
 
 use crate::codec::Timeline;
@@ -16,17 +16,7 @@ pub struct Picture {
 impl Picture {
     /// Reads the beginning of a payload.
     pub fn read(kind: Kind, payload: &[u8]) -> Option<Picture> {
-        let (flags, number) = (*payload.first()?, *payload.get(2)?);
-        let after = if kind == Kind::Inter { 5 } else { 3 };
-        let time = match flags & 1 {
-            0 => None,
-            _ => {
-                let bytes = payload.get(after..)?;
-                let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
-                let parts = bytes[..length].iter().enumerate();
-                Some(parts.fold(0u64, |sum, (i, byte)| sum | u64::from(byte & 0x7f).wrapping_shl(7 * i as u32)))
-            }
-        };
+        let PictureUnit { number, time, .. } = PictureUnit::read_head(kind, payload).ok()?;
         Some(Picture { kind, number, time })
     }
 }
@@ -128,7 +118,8 @@ impl Placer {
 
 #[cfg(test)]
 mod tests {
-    use gst_torch_models::codec::stream::{Coding, Colour, PictureUnit, Subsampling};
+    use gst_torch_models::codec::stream::{Coding, Colour, Found, Subsampling, find};
+    use gst_torch_models::codec::tone::Tone;
 
     use super::*;
 
@@ -203,15 +194,13 @@ mod tests {
     fn what_a_unit_says_is_read_as_it_was_written() {
         for (kind, reference) in [(Kind::Intra, None), (Kind::Inter, Some(0x1234))] {
             for time in [None, Some(0), Some(33_366_666), Some(u64::MAX)] {
-                let slices = vec![&[1u8, 2, 3][..]];
-                let unit =
-                    PictureUnit { kind, step: 60, number: 77, reference, still: None, time, slices, detail: None }
-                        .write();
-                let gst_torch_models::codec::stream::Found::Unit(found) = gst_torch_models::codec::stream::find(&unit)
-                else {
-                    panic!()
-                };
-                assert_eq!(Picture::read(kind, found.payload), Some(Picture { kind, number: 77, time }));
+                for tones in [None, Some([Tone { gain: 0x85, offset: -3 }; 3])] {
+                    let slices = vec![&[1u8, 2, 3][..]];
+                    let unit = PictureUnit { kind, step: 60, number: 77, reference, tones, time, slices, detail: None };
+                    let bytes = unit.write();
+                    let Found::Unit(found) = find(&bytes) else { panic!() };
+                    assert_eq!(Picture::read(kind, found.payload), Some(Picture { kind, number: 77, time }));
+                }
             }
         }
         assert_eq!(Picture::read(Kind::Inter, &[1, 0, 0, 0, 0, 0x80]), None);

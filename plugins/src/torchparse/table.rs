@@ -119,7 +119,7 @@ mod tests {
                 let reference = (number > 0).then_some(7);
                 let slices = vec![&[9; 700][..number as usize * 170]];
                 bytes.extend(
-                    PictureUnit { kind, step: 9, number, reference, still: None, time, slices, detail: None }.write(),
+                    PictureUnit { kind, step: 9, number, reference, tones: None, time, slices, detail: None }.write(),
                 );
             }
         }

@@ -11,6 +11,8 @@ pub mod codec {
     pub mod entropy;
     pub mod motion;
     pub mod picture;
+    #[path = "foreign/shape.rs"]
+    pub mod shape;
     pub mod stream;
     pub mod symbols;
     pub mod tone;
@@ -28,6 +30,7 @@ use codec::motion::{Reference, compensate};
 use codec::picture::Picture;
 use codec::stream::{Header, PictureUnit};
 use codec::symbols::{CELL, Kind};
+use codec::tone;
 use codec::transform::{Sixteenths, Tables};
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
@@ -75,10 +78,15 @@ impl Decoder {
     pub fn decode(&mut self, kind: Kind, payload: &[u8]) -> bool {
         let Ok(unit) = PictureUnit::read(kind, payload, self.coders.len()) else { return false };
         // What the still has in it makes no difference.
-        let coded = if unit.still.is_some() { Kind::Inter } else { kind };
+        let lit = |picture: &Picture| match &unit.tones {
+            Some(tones) => tone::apply(tones, picture.clone()),
+            None => picture.clone(),
+        };
+        let coded = if unit.tones.is_some() { Kind::Inter } else { kind };
         let (columns, rows) = self.header.blocks();
-        let reference = Reference::new(&self.decoded);
-        let older = self.older.as_ref().filter(|_| kind == Kind::Inter).map(Reference::new);
+        let before = lit(&self.decoded);
+        let reference = Reference::new(&before);
+        let older = self.older.as_ref().filter(|_| kind == Kind::Inter).map(|older| Reference::new(&lit(older)));
         let mut residual = Sixteenths::new(columns, rows);
         let mut out = Picture::grey(columns, rows);
         for ((coder, bytes), place) in self.coders.iter_mut().zip(&unit.slices).zip(self.header.slices()) {
@@ -96,7 +104,7 @@ impl Decoder {
         self.begun = true;
         let prediction = out.clone();
         residual.add_to(&prediction, None, &mut out);
-        let before = std::mem::replace(&mut self.decoded, out);
+        self.decoded = out;
         self.older = Some(before).filter(|_| kind == Kind::Inter);
         let mut frame = Frame::of_canvas(&self.decoded, &self.header);
         match (&mut self.detail, unit.detail) {

@@ -60,7 +60,7 @@ fn a_key_frame_of_what_the_camera_always_sees_costs_little_and_is_decoded() {
     assert!(short[0].len() * 3 < usual[0].len(), "{} bytes, {} without a still", short[0].len(), usual[0].len());
     first_picture(&short[0], |_, unit| {
         assert_eq!((unit.kind, unit.reference), (Kind::Intra, None));
-        let [luma, chroma @ ..] = unit.still.expect("it is predicted from the still");
+        let [luma, chroma @ ..] = unit.tones.expect("it is predicted from the still");
         assert!(luma.gain.abs_diff(64) < 4 && chroma == [Tone::SAME; 2], "{luma:?} {chroma:?}");
     });
 
@@ -83,7 +83,7 @@ fn what_the_camera_never_saw_is_an_ordinary_intra_picture() {
     let model = adapted(&scene);
     let is_still = |frame: &Frame, header: Header| {
         let header = Header { model: model.identity, ..header };
-        first_picture(&encode(&model, &header, std::slice::from_ref(frame))[0], |_, unit| unit.still.is_some())
+        first_picture(&encode(&model, &header, std::slice::from_ref(frame))[0], |_, unit| unit.tones.is_some())
     };
     // Of another size.
     let other = self::header(&plain, 100, 120, Subsampling::Quarter);

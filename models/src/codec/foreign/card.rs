@@ -7,6 +7,8 @@ use gst_torch_runtime::planes::{Colour, Fit};
 use gst_torch_runtime::{Error, Result};
 use serde::Deserialize;
 
+use super::shape::Steps;
+
 /// What `network` says in such a card.
 pub const NETWORK: &str = "autoencoder";
 /// Levels between the smallest and the largest latent of a key frame, where a card says nothing.
@@ -57,14 +59,6 @@ pub struct Latent {
     pub max: Option<f32>,
     /// Width and height are padded to a multiple of so many pixels.
     pub multiple: Option<u32>,
-}
-
-/// How latents become whole numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Steps {
-    /// Number zero.
-    pub offset: f32,
-    pub step: f32,
 }
 
 impl Card {

@@ -8,7 +8,7 @@ use tch::TchError;
 use super::colour::Space;
 use super::fit::Placing;
 use super::model::Model;
-use super::quantise::Shape;
+use super::shape::Shape;
 use crate::codec::array;
 use crate::codec::canvas::Frame;
 use crate::codec::decoder::DecodeError;

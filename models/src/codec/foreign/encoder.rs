@@ -8,7 +8,7 @@ use tch::{Device, Kind as Type, TchError, Tensor};
 use super::colour::Space;
 use super::fit::Placing;
 use super::model::Model;
-use super::quantise::{RANGE, Shape};
+use super::shape::{RANGE, Shape};
 use crate::codec::array;
 use crate::codec::canvas::Frame;
 use crate::codec::control::Guess;
@@ -89,7 +89,7 @@ impl Encoder {
             step,
             number: self.number,
             reference,
-            still: None,
+            tones: None,
             time: request.time,
             slices: vec![&bytes],
             detail: None,

@@ -7,6 +7,7 @@ mod encoder;
 mod fit;
 mod model;
 mod quantise;
+mod shape;
 #[cfg(test)]
 mod tests;
 

@@ -117,7 +117,7 @@ impl Encoder {
             step,
             number: self.number,
             reference,
-            still: None,
+            tones: None,
             time: request.time,
             slices: coded.iter().map(Vec::as_slice).collect(),
             detail: detail.as_deref(),

@@ -80,7 +80,7 @@ impl Streams {
             };
             if let Some(still) = self.still.as_ref().filter(|_| rng.random()) {
                 let (then, now) = (stream.cut.of(still), stream.picture(stream.next));
-                stream.decoded = tone::apply(&tone::between(&then, &now), &then);
+                stream.decoded = tone::apply(&tone::between(&then, &now), then);
                 stream.key = true;
                 self.running.push(stream);
                 continue;

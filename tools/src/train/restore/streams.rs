@@ -178,7 +178,7 @@ impl Streams {
             let history = stream.restored.take().and_then(|before| stream.aligner.align(&bad, &before, level));
             inputs.push(samples::input(&self.config, &bad, history.as_ref(), level, kind)?);
             weights.push(match self.config.task {
-                Task::Deblock => {
+                Task::Deblock | Task::Deblur => {
                     let [clean, bad] = [&clean, &bad].map(|frame| &frame.picture.planes[0].data);
                     COARSE / (squared_error(clean, bad) + FINE)
                 }
