@@ -191,18 +191,18 @@ impl Engine {
     }
 
     /// For benchmarks: how long `runs` passes take with nothing around them, on grey; with all cores a pass, or with one
-    /// core a pass and as many passes side by side as there are cores.
-    pub fn time_bare(self: &Arc<Self>, runs: usize, side_by_side: bool) -> Result<Duration> {
+    /// core a pass and as many passes side by side as there are cores. `finish` is what each pass ends with, if anything.
+    pub fn time_bare(self: &Arc<Self>, runs: usize, side_by_side: bool, finish: Option<&Finish>) -> Result<Duration> {
         let lanes = if side_by_side { self.executor.lanes() } else { 1 };
         let width = if lanes > 1 { Width::Narrow } else { Width::Wide };
         let start = Instant::now();
         std::thread::scope(|scope| {
             let loops: Vec<_> = (0..lanes)
                 .map(|_| {
-                    let engine = Arc::clone(self);
+                    let (engine, finish) = (Arc::clone(self), finish.cloned());
                     scope.spawn(move || {
                         let executor = Arc::clone(&engine.executor);
-                        executor.run(width, move || engine.bare_loop(runs / lanes, width))
+                        executor.run(width, move || engine.bare_loop(runs / lanes, width, finish.as_ref()))
                     })
                 })
                 .collect();
@@ -214,12 +214,17 @@ impl Engine {
         Ok(start.elapsed())
     }
 
-    fn bare_loop(&self, runs: usize, width: Width) -> Result<()> {
+    fn bare_loop(&self, runs: usize, width: Width, finish: Option<&Finish>) -> Result<()> {
         let program = self.program(1, width)?;
         let input = self.sample(1)?;
+        let torch = |e: tch::TchError| Error::torch(&self.model, e.to_string());
         for _ in 0..runs {
+            let mut outputs = program.run(&input)?;
+            if let Some(finish) = finish {
+                outputs = finish(outputs).map_err(torch)?;
+            }
             // Results are read, as anybody would: on a GPU that waits for them.
-            host_all(&program.run(&input)?).map_err(|e| Error::torch(&self.model, e.to_string()))?;
+            host_all(&outputs).map_err(torch)?;
         }
         Ok(())
     }

@@ -143,10 +143,10 @@ impl Sequel {
 
     fn step(&mut self) -> Result<()> {
         self.keep();
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(self.state.clone());
+        let oldest = if self.recent.len() == RECENT { self.recent.pop_front() } else { None };
+        let mut kept = oldest.unwrap_or_else(|| self.state.clone());
+        kept.clone_from(&self.state);
+        self.recent.push_back(kept);
         draw(&self.player, &self.engine, &mut self.state, self.drawn_by)
     }
 
@@ -255,6 +255,21 @@ mod tests {
         let (backwards, drawn) = played(&mut fresh, (0..600).rev());
         assert!(backwards == forwards);
         assert!(drawn <= 1200, "{drawn} pictures were drawn for 600");
+    }
+
+    /// See [`State`]: what is taken anew for each picture and stays makes a stream grow.
+    #[test]
+    fn a_long_stream_keeps_its_memory() {
+        let [mut sequel] = small();
+        let places = |sequel: &Sequel| {
+            let states = sequel.recent.iter().chain([&sequel.state]);
+            states.map(|state| state.codes().as_ptr()).collect::<std::collections::BTreeSet<_>>()
+        };
+        played(&mut sequel, 0..RECENT as u64 + 1);
+        let before = places(&sequel);
+        assert_eq!(before.len(), RECENT + 1);
+        played(&mut sequel, RECENT as u64 + 1..2 * RECENT as u64);
+        assert_eq!(places(&sequel), before, "states have moved");
     }
 
     #[test]

@@ -32,10 +32,10 @@ impl<T: Clone> Snapshots<T> {
             return;
         }
         if !self.near.iter().any(|(near, _)| *near == step) {
-            self.near.push_back((step, state.clone()));
-            if self.near.len() > self.most {
-                self.near.pop_front();
-            }
+            let oldest = if self.near.len() == self.most { self.near.pop_front() } else { None };
+            let mut kept = oldest.map_or_else(|| state.clone(), |(_, kept)| kept);
+            kept.clone_from(state);
+            self.near.push_back((step, kept));
         }
         if !step.is_multiple_of(self.every) || self.spread.contains_key(&step) {
             return;
@@ -100,5 +100,20 @@ mod tests {
         snapshots.clear();
         (0..100).for_each(|step| snapshots.offer(step, &step));
         assert!((0..100).all(|step| step - snapshots.before(step).unwrap().0 < 8));
+    }
+
+    #[test]
+    fn near_ones_stay_where_they_are_in_memory() {
+        let mut snapshots = Snapshots::new(1, 4);
+        let places = |snapshots: &Snapshots<Vec<u64>>| -> Vec<_> {
+            let mut places: Vec<_> = snapshots.near.iter().map(|(_, state)| state.as_ptr()).collect();
+            places.sort_unstable();
+            places
+        };
+        (0..4).for_each(|step| snapshots.offer(step, &vec![step; 9]));
+        let before = places(&snapshots);
+        (4..40).for_each(|step| snapshots.offer(step, &vec![step; 9]));
+        assert_eq!(places(&snapshots), before);
+        assert_eq!(snapshots.before(39), Some((39, vec![39; 9])));
     }
 }

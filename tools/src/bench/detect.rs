@@ -72,7 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let sample = match (*contender, &mut peers) {
                 (Contender::Bare { side_by_side }, _) => {
                     let clock = Clock::start()?;
-                    engine.time_bare(args.frames, side_by_side)?;
+                    engine.time_bare(args.frames, side_by_side, None)?;
                     clock.stop()?
                 }
                 (Contender::Element(streams), _) => frames.time(&element, streams, args.frames)?,

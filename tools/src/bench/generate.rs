@@ -1,12 +1,15 @@
-//! `gst-torch bench generate`: the whole element against a bare libtorch loop.
+//! `gst-torch bench generate`: the whole element against a bare libtorch loop, and against one that ends with the same frames.
 
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use gst::prelude::*;
+use gst_torch_models::generate::decoder::Decoder;
 use gst_torch_models::generate::generator::{Generator, Options};
-use gst_torch_runtime::{DeviceSpec, PrecisionSpec};
+use gst_torch_runtime::{DeviceSpec, Finish, PrecisionSpec};
+use tch::{Kind, TchError, Tensor};
 
 use super::{Clock, Sample, print_beside_bare};
 use crate::options;
@@ -57,27 +60,60 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             args.device, args.precision, args.format
         )
     };
-    let mut samples: [Vec<Sample>; 4] = Default::default();
+    let bytes = frames(generator.decoder(), [width, height], &args.format);
+    let mut samples: [Vec<Sample>; 5] = Default::default();
     // In turns, so that whatever else the machine does falls on all alike.
     for _ in 0..args.rounds {
-        for (side_by_side, samples) in [false, true].into_iter().zip(&mut samples) {
+        let loops = [(false, None), (true, None), (true, Some(&bytes))];
+        for ((side_by_side, finish), samples) in loops.into_iter().zip(&mut samples) {
             let clock = Clock::start()?;
-            engine.time_bare(args.frames, side_by_side)?;
+            engine.time_bare(args.frames, side_by_side, finish)?;
             samples.push(clock.stop()?);
         }
-        for (watermark, samples) in [true, false].into_iter().zip(&mut samples[2..]) {
+        for (watermark, samples) in [true, false].into_iter().zip(&mut samples[3..]) {
             samples.push(time(&source(watermark), args.frames)?);
         }
     }
     let names = [
         "bare libtorch loop, all cores a frame",
         "bare libtorch loops, one core a frame each",
+        "the same, and frames of it by libtorch",
         "torchsrc",
         "torchsrc watermark=false",
     ];
     print_beside_bare(&names, &samples, args.frames);
     Ok(())
 }
+
+/// What makes frames of a network's output with nothing but libtorch's operators, as a program around the network would: scaled,
+/// converted, in bytes. Formats with planes of half the width as I420, those with three or four channels as RGB.
+fn frames(decoder: &Decoder, [width, height]: [usize; 2], format: &str) -> Finish {
+    let scale = decoder.finish(width, height);
+    let halves = matches!(format, "I420" | "YV12" | "NV12" | "NV21");
+    let (grey, colours) = (format == "GRAY8", decoder.layout.channels);
+    Arc::new(move |outputs| {
+        let (_, picture) = scale(outputs)?.pop().ok_or_else(|| TchError::Torch("there is no picture".into()))?;
+        let bytes = |planes: &Tensor| planes.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?.f_contiguous();
+        let whole = |picture: Tensor| Ok(vec![(String::new(), picture)]);
+        if !(halves || grey) {
+            return whole(bytes(&picture.f_permute([0, 2, 3, 1])?)?);
+        }
+        let rgb = if colours == 1 { picture.f_expand([-1, 3, -1, -1], true)? } else { picture };
+        let weights = Tensor::f_from_slice(&YUV.concat())?.f_view([3, 3, 1, 1])?.f_to_device(rgb.device())?;
+        let shift =
+            Tensor::f_from_slice(&[16.0f32 / 255.0, 128.0 / 255.0, 128.0 / 255.0])?.f_to_device(rgb.device())?;
+        let yuv = rgb.f_conv2d(&weights, Some(&shift), [1, 1], [0, 0], [1, 1], 1)?;
+        let luma = bytes(&yuv.f_narrow(1, 0, 1)?)?;
+        if grey {
+            return whole(luma);
+        }
+        let chroma = yuv.f_narrow(1, 1, 2)?.f_avg_pool2d([2, 2], [2, 2], [0, 0], true, true, None::<i64>)?;
+        whole(Tensor::f_cat(&[luma.f_reshape([-1])?, bytes(&chroma)?.f_reshape([-1])?], 0)?)
+    })
+}
+
+/// BT.601, limited range, of red, green and blue from 0 to 1.
+const YUV: [[f32; 3]; 3] = [[0.2568, 0.5041, 0.0979], [-0.1482, -0.2910, 0.4392], [0.4392, -0.3678, -0.0714]];
 
 /// What a source takes for so many frames once it runs.
 fn time(line: &str, frames: usize) -> anyhow::Result<Sample> {

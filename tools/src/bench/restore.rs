@@ -86,7 +86,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     for _ in 0..args.rounds {
         for (side_by_side, samples) in [false, true].into_iter().zip(&mut samples) {
             let clock = Clock::start()?;
-            engine.time_bare(args.frames, side_by_side)?;
+            engine.time_bare(args.frames, side_by_side, None)?;
             samples.push(clock.stop()?);
         }
         samples[2].push(frames.time(&element, 1, args.frames)?);

@@ -3,8 +3,6 @@
 //! What is drawn depends on the seed, the number of the picture and the place, and on nothing else: not on threads, not on how
 //! often or in which order pictures were asked for. So a state that was kept goes on as it would have then.
 
-use std::collections::VecDeque;
-
 use tch::{Kind, TchError, Tensor};
 
 use super::super::vqvae::tensor;
@@ -20,18 +18,34 @@ pub struct Player {
 }
 
 /// Where a sequence has got to; a snapshot is a clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// It is one piece of memory, which is written anew and never replaced: small pieces that stay, taken between the tensors of each
+/// picture, keep glibc before 2.38 from using the tensors' memory again (its bug 14581), and a stream would grow for ever.
+#[derive(Debug, PartialEq, Eq)]
 pub struct State {
     /// Codes of the last pictures, the oldest first, each in reading order.
-    last: VecDeque<Vec<u16>>,
+    last: Vec<u16>,
+    /// Codes of a picture.
+    places: usize,
     /// Pictures drawn so far.
     number: u64,
+}
+
+impl Clone for State {
+    fn clone(&self) -> Self {
+        State { last: self.last.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, from: &Self) {
+        self.last.clone_from(&from.last);
+        (self.places, self.number) = (from.places, from.number);
+    }
 }
 
 impl State {
     /// Codes of the last picture, in reading order.
     pub fn codes(&self) -> &[u16] {
-        self.last.back().map_or(&[], Vec::as_slice)
+        &self.last[self.last.len().saturating_sub(self.places)..]
     }
 
     /// Pictures drawn so far.
@@ -68,8 +82,9 @@ impl Player {
     /// One of the beginnings that come with the model, by the seed.
     pub fn start(&self, seed: u64) -> State {
         let index = (mix(seed ^ 0x5ee_d0f_57a_127) % self.starts.len().max(1) as u64) as usize;
-        let last = self.starts.get(index).cloned().unwrap_or_default();
-        State { last: last.into(), number: 0 }
+        let places = self.config.places();
+        let last = self.starts.get(index).map(|start| start.concat());
+        State { last: last.unwrap_or_else(|| vec![0; self.config.frames as usize * places]), places, number: 0 }
     }
 
     /// Goes on from these pictures, the oldest first; of fewer than the model looks back on, the first is repeated.
@@ -85,11 +100,9 @@ impl Player {
             return Err(format!("pictures of {} codes below {codes} were expected", self.config.places()));
         };
         let frames = self.config.frames as usize;
-        let mut last: VecDeque<_> = pictures[pictures.len().saturating_sub(frames)..].to_vec().into();
-        while last.len() < frames {
-            last.push_front(first.clone());
-        }
-        Ok(State { last, number: 0 })
+        let missing = std::iter::repeat_n(first, frames.saturating_sub(pictures.len()));
+        let last = missing.chain(&pictures[pictures.len().saturating_sub(frames)..]).flatten().copied().collect();
+        Ok(State { last, places: self.config.places(), number: 0 })
     }
 
     /// Draws the codes of the next picture. `run` is the network; `temperature` divides its logits, and with 0 the likeliest
@@ -117,15 +130,16 @@ impl Player {
                 }
             }
         }
-        state.last.push_back(next);
-        state.last.pop_front();
+        let (before, last) = (next.len(), state.last.len());
+        state.last.copy_within(before.., 0);
+        state.last[last - before..].copy_from_slice(&next);
         state.number += 1;
         Ok(())
     }
 
     /// As the network takes it, of one picture.
     fn input(&self, state: &State, next: &[u16]) -> Result<Tensor, TchError> {
-        let codes: Vec<i64> = state.last.iter().flatten().chain(next).map(|&code| code.into()).collect();
+        let codes: Vec<i64> = state.last.iter().chain(next).map(|&code| code.into()).collect();
         let [_, height, width] = self.config.input();
         let codes = Tensor::f_from_slice(&codes)?.f_view([1, self.config.frames + 1, height, width])?;
         let embedded = Tensor::f_embedding(&self.embedding, &codes, -1, false, false)?;
@@ -272,10 +286,10 @@ mod tests {
     fn what_is_not_of_the_model_is_refused_and_changes_nothing() {
         let (_, player) = model();
         let start = player.start_from(&[vec![1; 12]]).unwrap();
-        assert_eq!(start.last, [vec![1; 12], vec![1; 12]]);
+        assert_eq!(start.last, [1; 24]);
         assert_eq!(
             player.start_from(&[vec![0; 12], vec![1; 12], vec![2; 12]]).unwrap().last,
-            [vec![1; 12], vec![2; 12]]
+            [[1; 12], [2; 12]].concat()
         );
         for bad in [vec![], vec![vec![1; 11]], vec![vec![5; 12]]] {
             assert!(player.start_from(&bad).unwrap_err().contains("12 codes below 5"));
