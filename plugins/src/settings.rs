@@ -30,14 +30,15 @@ pub struct ModelSettings {
     precision: Option<String>,
 }
 
+/// What `model-file` takes of most elements.
+pub const ANY_MODEL: &str =
+    "Built-in model name, model card (.toml) or TorchScript file (.pt); unset is the built-in model";
+
 impl ModelSettings {
-    pub fn properties() -> Vec<glib::ParamSpec> {
+    /// `model_file` says what its property takes.
+    pub fn properties(model_file: &str) -> Vec<glib::ParamSpec> {
         vec![
-            glib::ParamSpecString::builder("model-file")
-                .nick("Model file")
-                .blurb("Built-in model name, model card (.toml) or TorchScript file (.pt); unset is the built-in model")
-                .mutable_playing()
-                .build(),
+            glib::ParamSpecString::builder("model-file").nick("Model file").blurb(model_file).mutable_playing().build(),
             glib::ParamSpecString::builder("label-file")
                 .nick("Label file")
                 .blurb("Text file with one label a line, instead of the labels that the model brings")

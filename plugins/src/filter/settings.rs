@@ -8,7 +8,7 @@ use gst_torch_runtime::{Batching, MAX_BATCH, Result};
 
 use super::live::Late;
 use crate::meta::Object;
-use crate::settings::ModelSettings;
+use crate::settings::{ANY_MODEL, ModelSettings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstTorchLatePolicy")]
@@ -77,7 +77,7 @@ const LIVE_BATCH_TIMEOUT: Duration = Duration::from_millis(5);
 impl Settings {
     pub fn properties() -> Vec<glib::ParamSpec> {
         let defaults = Settings::default();
-        let mut list = ModelSettings::properties();
+        let mut list = ModelSettings::properties(ANY_MODEL);
         list.extend([
             glib::ParamSpecUInt::builder("batch-size")
                 .nick("Batch size")

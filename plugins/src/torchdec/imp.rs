@@ -64,7 +64,9 @@ impl ObjectSubclass for TorchDec {
 impl ObjectImpl for TorchDec {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let mut list = ModelSettings::properties();
+            let mut list = ModelSettings::properties(
+                "Built-in model name or model card (.toml); unset is the model that the stream names",
+            );
             list.retain(|property| property.name() != "label-file");
             list.push(
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")

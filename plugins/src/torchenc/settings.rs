@@ -35,7 +35,7 @@ impl Default for Settings {
 impl Settings {
     pub fn properties() -> Vec<glib::ParamSpec> {
         let defaults = Settings::default();
-        let mut list = ModelSettings::properties();
+        let mut list = ModelSettings::properties("Built-in model name or model card (.toml); unset is codec-s");
         list.retain(|property| property.name() != "label-file");
         list.extend([
             glib::ParamSpecDouble::builder("quality")

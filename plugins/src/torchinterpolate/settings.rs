@@ -52,7 +52,8 @@ impl Default for Settings {
 impl Settings {
     pub fn properties() -> Vec<glib::ParamSpec> {
         let defaults = Settings::default();
-        let mut list = ModelSettings::properties();
+        let mut list =
+            ModelSettings::properties("Built-in model name or model card (.toml); unset is the built-in model");
         list.retain(|property| property.name() != "label-file");
         list.extend([
             glib::ParamSpecEnum::builder_with_default("latency-mode", defaults.latency_mode)

@@ -9,7 +9,7 @@ use gst_torch_models::generate::path;
 use gst_torch_runtime::{Error, Result};
 
 use crate::pace::LatePolicy;
-use crate::settings::{ModelSettings, ValueRange};
+use crate::settings::{ANY_MODEL, ModelSettings, ValueRange};
 
 /// The model that runs when none is named.
 pub const DEFAULT_MODEL: &str = "scene";
@@ -82,7 +82,7 @@ const NUMBER_MAX: f64 = 1e6;
 impl Settings {
     pub fn properties() -> Vec<glib::ParamSpec> {
         let defaults = Settings::default();
-        let mut list = ModelSettings::properties();
+        let mut list = ModelSettings::properties(ANY_MODEL);
         list.retain(|property| property.name() != "label-file");
         list.extend([
             glib::ParamSpecBoolean::builder("is-live")
