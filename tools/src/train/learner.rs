@@ -27,6 +27,8 @@ pub struct Plan {
     pub rate: f64,
     /// Steps between two checkpoints.
     pub every: u64,
+    /// Minutes between them at most.
+    pub minutes: Option<f64>,
     /// What decides the result beside data and time, in words; a checkpoint of another setting is not resumed.
     pub setting: String,
 }
@@ -38,6 +40,11 @@ impl Plan {
             Some(minutes) => (progress.seconds / (minutes * 60.0)).min(1.0),
             None => (progress.step as f64 / self.steps as f64).min(1.0),
         }
+    }
+
+    /// Whether a checkpoint is due so many steps and seconds after the last.
+    pub fn is_due(&self, steps: u64, seconds: f64) -> bool {
+        steps >= self.every || steps > 0 && self.minutes.is_some_and(|minutes| seconds >= minutes * 60.0)
     }
 }
 
@@ -117,8 +124,8 @@ impl<N> Learner<N> {
     pub fn round(&mut self, mut loss: impl FnMut(&N, u64) -> Result<Tensor>) -> Result<f64> {
         let bar = ProgressBar::new(self.plan.every);
         bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
-        let (mut sum, mut steps) = (0.0, 0);
-        while steps < self.plan.every && self.done() < 1.0 {
+        let (mut sum, mut steps, before) = (0.0, 0, self.progress.seconds);
+        while !self.plan.is_due(steps, self.progress.seconds - before) && self.done() < 1.0 {
             let began = Instant::now();
             let loss = loss(&self.net, self.progress.step)?;
             let value = f64::try_from(loss.f_detach()?)?;
@@ -166,13 +173,29 @@ mod tests {
     use super::*;
 
     fn learner(every: u64) -> Learner<Tensor> {
-        let plan = Plan { device: Device::Cpu, steps: 60, time_limit: None, rate: 0.1, every, setting: "test".into() };
+        let plan = Plan {
+            device: Device::Cpu,
+            steps: 60,
+            time_limit: None,
+            rate: 0.1,
+            every,
+            minutes: None,
+            setting: "test".into(),
+        };
         Learner::new(plan, |store| Ok(store.root().f_var("w", &[2], Init::Const(0.0))?)).unwrap()
     }
 
     fn distance(net: &Tensor, step: u64) -> Result<Tensor> {
         let target = Tensor::from_slice(&[1f32, -1.0]) * (1.0 + 0.1 * (step % 2) as f64);
         Ok((net - target).square().sum(Kind::Float))
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_after_so_many_steps_or_minutes() {
+        let plan = Plan { minutes: Some(5.0), ..learner(40).plan };
+        assert!(!plan.is_due(39, 299.0) && plan.is_due(40, 0.0) && plan.is_due(1, 300.0));
+        assert!(!plan.is_due(0, 900.0), "without a step there is nothing new");
+        assert!(!Plan { minutes: None, ..plan }.is_due(39, 1e9));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub struct Args {
     pub rate: Option<f64>,
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Save, score and draw a sample sheet every so many steps (and at the end)
+    /// Save, score and draw a sample sheet every so many steps (after five minutes at the latest, and at the end)
     #[arg(long, default_value_t = 500)]
     pub every: u64,
     #[command(flatten)]

@@ -185,7 +185,8 @@ impl Rivals {
         let bar = ProgressBar::new(self.plan.every);
         bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
         let mut losses = Losses::default();
-        while (losses.steps as u64) < self.plan.every && self.done() < 1.0 {
+        let before = self.progress.seconds;
+        while !self.plan.is_due(losses.steps as u64, self.progress.seconds - before) && self.done() < 1.0 {
             let began = Instant::now();
             self.step(args, data, &mut losses)?;
             losses.steps += 1.0;

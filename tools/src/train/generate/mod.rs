@@ -72,6 +72,9 @@ fn sight(args: &Args, device: Device) -> Result<Option<Features>> {
     (args.features != "none").then(|| open(&args.features)).transpose()
 }
 
+/// Minutes between two sample sheets at most, however long a step takes.
+const SHEETS: f64 = 5.0;
+
 /// `network` is what decides the result beside the data and these arguments, in words.
 fn plan(args: &Args, network: &str, rate: f64, device: Device) -> Plan {
     Plan {
@@ -80,6 +83,7 @@ fn plan(args: &Args, network: &str, rate: f64, device: Device) -> Plan {
         time_limit: args.time_limit,
         rate,
         every: args.every,
+        minutes: Some(SHEETS),
         setting: format!(
             "generate {network}, batch {}, precision {:?}, rate {rate}, flip {:?}, augment {}, r1 {}, beta {}, seed {}",
             args.batch_size, args.precision, args.flip, args.augment, args.r1, args.beta, args.seed

@@ -44,7 +44,7 @@ pub fn run(args: Args) -> Result<()> {
         args.batch_size, args.cut, args.beyond, args.precision, args.rate, args.seed
     );
     let Args { steps, time_limit, rate, every, .. } = args;
-    let plan = Plan { device, steps, time_limit, rate, every, setting };
+    let plan = Plan { device, steps, time_limit, rate, every, minutes: None, setting };
     let mut learner = Learner::new(plan, |store| {
         let network = Fusion::new(&store.root(), config)?;
         if let Some(path) = &args.from {

@@ -110,6 +110,7 @@ fn plan(args: &Args, config: &Config, device: Device) -> Plan {
         time_limit: args.time_limit,
         rate: args.rate,
         every: args.every,
+        minutes: None,
         setting: format!(
             "restore {config:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, steady {}, seed {}",
             args.batch_size, args.cut, args.length, args.precision, args.rate, args.steady, args.seed
