@@ -6,7 +6,8 @@
 use gst_torch_runtime::{Error, Result};
 
 use super::canvas::Frame;
-use super::control::{Guess, Rate, Tries};
+use super::control::Rate;
+use super::guess::{Guess, Tries};
 use super::stream::Header;
 
 /// Bits of a picture unit besides its arrays, about.

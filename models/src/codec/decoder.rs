@@ -104,10 +104,8 @@ impl Decoder {
         let reference = match unit.kind {
             Kind::Intra => {
                 self.coders.iter_mut().for_each(Coder::reset);
-                match unit.tones {
-                    Some(_) => Some(self.model.still((columns, rows)).ok_or(DecodeError::NoStill { columns, rows })?),
-                    None => None,
-                }
+                let still = || self.model.still((columns, rows)).ok_or(DecodeError::NoStill { columns, rows });
+                unit.tones.map(|_| still()).transpose()?
             }
             Kind::Inter => {
                 let reference = self.decoded.as_ref().filter(|_| !self.lost).ok_or(DecodeError::NoReference)?;

@@ -8,9 +8,10 @@ use tch::TchError;
 
 use super::canvas::Frame;
 use super::cells;
-use super::control::{Guess, Rate, Tries};
+use super::control::Rate;
 use super::detail::Detail;
 use super::entropy::Coder;
+use super::guess::{Guess, Tries};
 use super::model::Model;
 use super::motion::{self, Reference, Settings};
 use super::network::{Network, Stage, step_size};

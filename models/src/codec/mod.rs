@@ -14,6 +14,7 @@ pub mod entropy;
 pub mod exact;
 pub mod foreign;
 pub mod grow;
+mod guess;
 pub mod model;
 pub mod motion;
 pub mod network;

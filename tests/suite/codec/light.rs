@@ -7,10 +7,11 @@ use gst_torch_models::codec::control::Rate;
 use gst_torch_models::codec::decoder::Decoder;
 use gst_torch_models::codec::encoder::{Encoder, Request};
 use gst_torch_models::codec::model::Model;
-use gst_torch_models::codec::stream::{PictureUnit, Subsampling};
+use gst_torch_models::codec::stream::Subsampling;
 use gst_torch_models::codec::tone::Tone;
 
-use super::exact::{header, picture, units};
+use super::exact::{header, picture};
+use super::still::first_picture;
 
 /// One scene, so much lighter from picture to picture.
 fn fading(scene: &Frame, count: usize, by: usize) -> Vec<Frame> {
@@ -34,13 +35,11 @@ fn a_fade_costs_little_and_is_decoded() {
             let bytes = encoder.encode(&frame, &Request { rate: Rate::Step(80), ..Request::default() }).unwrap().bytes;
             // Pictures after the first have no sequence header before them.
             let all = [&header.write()[..], &bytes].concat();
-            let (_, pictures) = units(&all);
-            let unit = PictureUnit::read(pictures[0].0, pictures[0].1, header.slices().count()).unwrap();
-            let luma = unit.tones.map_or(Tone::SAME, |[luma, ..]| luma);
+            let (tones_of, decoded) = first_picture(&all, |_, unit| (unit.tones, decoder.decode(unit).unwrap()));
+            let luma = tones_of.map_or(Tone::SAME, |[luma, ..]| luma);
             let expected = if sizes.is_empty() { Tone::SAME } else { tones };
             assert!(luma.gain.abs_diff(expected.gain) <= 3, "{luma:?} of picture {}", sizes.len());
             assert!(luma.offset.abs_diff(expected.offset) <= 1, "{luma:?} of picture {}", sizes.len());
-            let decoded = decoder.decode(&unit).unwrap();
             assert_eq!(Some(&decoded), encoder.decoded().map(|canvas| Frame::of_canvas(canvas, &header)).as_ref());
             sizes.push(bytes.len());
         }

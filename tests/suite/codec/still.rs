@@ -40,7 +40,7 @@ fn encode(model: &Arc<Model>, header: &Header, frames: &[Frame]) -> Vec<Vec<u8>>
     frames.iter().map(|frame| encoder.encode(frame, &request).unwrap().bytes).collect()
 }
 
-fn first_picture<T>(bytes: &[u8], read: impl FnOnce(&Header, &PictureUnit) -> T) -> T {
+pub(super) fn first_picture<T>(bytes: &[u8], read: impl FnOnce(&Header, &PictureUnit) -> T) -> T {
     let (header, pictures) = units(bytes);
     read(&header, &PictureUnit::read(pictures[0].0, pictures[0].1, header.slices().count()).unwrap())
 }

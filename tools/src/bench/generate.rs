@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use gst::prelude::*;
 use gst_torch_models::generate::decoder::Decoder;
 use gst_torch_models::generate::generator::{Generator, Options};
@@ -13,7 +13,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::{Clock, Sample, print_beside_bare};
 use crate::options;
-use crate::stream::Playing;
+use crate::stream::{Playing, pipeline};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -117,7 +117,7 @@ const YUV: [[f32; 3]; 3] = [[0.2568, 0.5041, 0.0979], [-0.1482, -0.2910, 0.4392]
 
 /// What a source takes for so many frames once it runs.
 fn time(line: &str, frames: usize) -> anyhow::Result<Sample> {
-    let pipeline = gst::parse::launch(line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+    let pipeline = pipeline(line)?;
     let pad = pipeline.by_name("sink").and_then(|sink| sink.static_pad("sink")).context("the sink is there")?;
     let (sender, receiver) = channel();
     let seen = std::sync::atomic::AtomicUsize::new(0);

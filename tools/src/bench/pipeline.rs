@@ -9,7 +9,7 @@ use gst_torch_runtime::planes::{FrameInfo, InputSpec, Layout, PixelFormat, Plane
 
 use super::{Clock, Sample};
 use crate::clip::Clip;
-use crate::stream::Playing;
+use crate::stream::{Playing, pipeline};
 
 /// Frames that pass before the clock starts: until all memory that is used again and again has been touched once, which
 /// in a virtual machine can take as long as a frame.
@@ -51,7 +51,7 @@ impl Frames {
                     scope.spawn(move || {
                         run.push(self, WARM..each + WARM)?;
                         run.source.end_of_stream().map_err(|e| anyhow!("{e}"))?;
-                        run.wait_for_end()
+                        run.playing.end()
                     })
                 })
                 .collect();
@@ -59,13 +59,11 @@ impl Frames {
         })?;
         clock.stop()
     }
-}
 
-impl Frames {
     /// What `element` makes of the first `count` of them.
     pub fn through(&self, element: &str, count: usize) -> anyhow::Result<Frames> {
         let line = format!("appsrc name=source format=time ! {element} ! appsink name=sink sync=false");
-        let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+        let pipeline = pipeline(&line)?;
         let source = pipeline.by_name("source").and_downcast::<gst_app::AppSrc>().context("the source is there")?;
         let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
         source.set_caps(Some(&self.caps));
@@ -116,7 +114,7 @@ impl Frames {
 /// Takes `count` frames of a source and says after each thousand how many came.
 pub fn watch_source(source: &str, count: usize, mut report: impl FnMut(usize)) -> anyhow::Result<()> {
     let line = format!("{source} ! fakesink name=sink sync=false");
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+    let pipeline = pipeline(&line)?;
     let sink = pipeline.by_name("sink").context("the sink is there")?;
     let _playing = Playing::start(&pipeline)?;
     for done in (1_000..=count).step_by(1_000) {
@@ -138,7 +136,6 @@ pub fn watch_source(source: &str, count: usize, mut report: impl FnMut(usize)) -
 
 /// One stream: appsrc, the element, and a sink that counts.
 struct Run {
-    pipeline: gst::Pipeline,
     playing: Playing,
     source: gst_app::AppSrc,
     sink: gst::Element,
@@ -150,12 +147,11 @@ impl Run {
             "appsrc name=source format=time block=true max-buffers=4 max-bytes=0 max-time=0 ! {element} ! \
              fakesink name=sink sync=false"
         );
-        let pipeline =
-            gst::parse::launch(&description)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+        let pipeline = pipeline(&description)?;
         let source = pipeline.by_name("source").and_downcast::<gst_app::AppSrc>().context("the source is there")?;
         let sink = pipeline.by_name("sink").context("the sink is there")?;
         source.set_caps(Some(&frames.caps));
-        Ok(Run { playing: Playing::start(&pipeline)?, pipeline, source, sink })
+        Ok(Run { playing: Playing::start(&pipeline)?, source, sink })
     }
 
     fn push(&self, frames: &Frames, range: std::ops::Range<usize>) -> anyhow::Result<()> {
@@ -182,16 +178,6 @@ impl Run {
             if start.elapsed() > Duration::from_secs(120) {
                 bail!("no frame came through in two minutes");
             }
-        }
-    }
-
-    fn wait_for_end(&self) -> anyhow::Result<()> {
-        let bus = self.pipeline.bus().context("a pipeline has a bus")?;
-        let message = bus.timed_pop_filtered(None, &[gst::MessageType::Error, gst::MessageType::Eos]);
-        match message.as_ref().map(|m| m.view()) {
-            Some(gst::MessageView::Eos(_)) => Ok(()),
-            Some(gst::MessageView::Error(error)) => bail!("{} ({})", error.error(), error.debug().unwrap_or_default()),
-            _ => bail!("the bus was closed"),
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use gst::prelude::*;
 use gst_torch_models::generate::watermark::{Detector, Finding};
 
 use crate::inspect::video;
 use crate::media;
-use crate::stream::Playing;
+use crate::stream::{Playing, pipeline};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -108,7 +108,7 @@ fn make(args: &Args, model: Option<&str>, size: &str, seed: u64) -> anyhow::Resu
          ! videoconvert ! video/x-raw,format=I420 ! appsink name=sink sync=false",
         args.through
     );
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+    let pipeline = pipeline(&line)?;
     let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().context("the sink is there")?;
     let playing = Playing::start(&pipeline).with_context(|| line.clone())?;
     let mut detector = Detector::default();

@@ -5,12 +5,12 @@ mod playing;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
 
 use crate::clip::Clip;
 use crate::media::{self, Yuv};
-pub use playing::Playing;
+pub use playing::{Playing, pipeline};
 
 /// Whatever takes longer for a frame, or to start, is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -61,7 +61,7 @@ fn pass(caps: &gst::Caps, buffers: &[gst::Buffer], elements: &str) -> Result<(Ve
         "appsrc name=source format=time block=true max-buffers=4 max-bytes=0 max-time=0 ! {elements} ! \
          appsink name=sink sync=false"
     );
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline"))?;
+    let pipeline = pipeline(&line)?;
     let source: gst_app::AppSrc = pipeline.by_name("source").and_downcast().context("the source is there")?;
     let sink = pipeline.by_name("sink").and_downcast().context("the sink is there")?;
     source.set_caps(Some(caps));

@@ -1,7 +1,12 @@
 //! A pipeline that plays until it goes out of scope, and says what went wrong in it.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
+
+/// The pipeline of a launch line.
+pub fn pipeline(line: &str) -> Result<gst::Pipeline> {
+    gst::parse::launch(line)?.downcast::<gst::Pipeline>().map_err(|_| anyhow!("no pipeline: {line}"))
+}
 
 pub struct Playing(gst::Pipeline);
 
@@ -24,6 +29,16 @@ impl Playing {
     /// The same, if need be after some time.
     pub fn error_within(&self, wait: gst::ClockTime) -> Option<anyhow::Error> {
         said(&self.0.bus()?.timed_pop_filtered(wait, &[gst::MessageType::Error])?)
+    }
+
+    /// Waits until all has come through.
+    ///
+    /// # Errors
+    /// What an element says instead.
+    pub fn end(&self) -> Result<()> {
+        let bus = self.0.bus().context("a pipeline has a bus")?;
+        let message = bus.timed_pop_filtered(None, &[gst::MessageType::Error, gst::MessageType::Eos]);
+        said(&message.context("the bus was closed")?).map_or(Ok(()), Err)
     }
 }
 
@@ -49,8 +64,7 @@ mod tests {
     fn what_keeps_a_pipeline_from_starting_is_said() {
         gst::init().unwrap();
         let line = "filesrc location=/nowhere/clip.mp4 ! fakesink";
-        let pipeline = gst::parse::launch(line).unwrap().downcast::<gst::Pipeline>().unwrap();
-        let error = Playing::start(&pipeline).err().expect("there is no such file").to_string();
+        let error = Playing::start(&pipeline(line).unwrap()).err().expect("there is no such file").to_string();
         assert!(error.contains("/nowhere/clip.mp4"), "{error}");
     }
 }

@@ -11,9 +11,9 @@ use super::model::Model;
 use super::shape::{RANGE, Shape};
 use crate::codec::array;
 use crate::codec::canvas::Frame;
-use crate::codec::control::Guess;
 use crate::codec::encoder::{Coded, Request};
 use crate::codec::entropy::latents::Latents;
+use crate::codec::guess::Guess;
 use crate::codec::stream::{Header, PictureUnit};
 use crate::codec::symbols::Kind;
 

@@ -1,5 +1,7 @@
 //! The mode and the vectors of each block, by estimated cost in distortion and bits.
 
+mod second;
+
 use std::ops::Range;
 
 use super::compensate::predict;
@@ -11,7 +13,7 @@ use super::refine::Fine;
 use super::settings::{Settings, Weights, vector_bits};
 use super::wave;
 use crate::codec::picture::Picture;
-use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_second, predict_vector};
+use crate::codec::symbols::{Block, CELLS, Mode, Vector, predict_vector};
 
 /// How far a block is from its prediction, luma and chroma together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,8 +34,8 @@ const FLAT_BITS: u32 = 5;
 const SECOND_BITS: u32 = 1;
 
 /// Finds the motion of a slice, the `rows` of blocks of `current`. Vectors are predicted within the slice alone, the
-/// reference is the whole picture. Second vectors are sought where there is an `older` picture. `previous` are the blocks of the same slice in the picture before; they help, and are
-/// ignored if they are not as many.
+/// reference is the whole picture. Second vectors are sought where there is an `older` picture. `previous` are the blocks of the
+/// same slice in the picture before; they help, and are ignored if they are not as many.
 pub fn search(
     current: &Picture,
     reference: &Reference,
@@ -93,9 +95,7 @@ impl Search<'_> {
         if found.cost > self.weights.bits(48) && found.cost * times > target.activity() {
             target.rings(&mut found, apart);
         }
-        let start = target.fine(found.vector());
-        let predicted = target.fine(expected);
-        let moved = target.refine(if predicted.cost < start.cost { predicted } else { start });
+        let moved = target.refine_better(found.vector(), expected);
 
         let mut best = whole(Mode::Inter, moved.vector);
         let mut cost = self.measure(&best);
@@ -138,49 +138,6 @@ impl Search<'_> {
             best = Block::default();
         }
         best
-    }
-
-    /// A block with a second vector in the older picture, if there is one that promises something, and the bits of both.
-    fn both(&self, block: &Block, bits: u32) -> Option<(Block, u32)> {
-        let (older, weights) = self.older?;
-        let expected = predict_second(self.blocks, self.columns, self.index, block.vectors[0]);
-        let mut room = [0; 256];
-        predict([self.reference; 2], block, 0, self.place, &mut room, 16);
-        let area = self.area(0);
-        let alone = sad::<16>(area, Area { data: &room, stride: 16 });
-        // Twice the block less its prediction is what would make the mean of both the block.
-        for (row, y) in room.as_chunks_mut::<16>().0.iter_mut().zip(0..) {
-            row.iter_mut()
-                .zip(area.row(y, 16))
-                .for_each(|(p, s)| *p = (2 * i16::from(*s) - i16::from(*p)).clamp(0, 255) as u8);
-        }
-        let luma = Area { data: &room, stride: 16 };
-        let target = Target::<16> { luma, reference: older, weights, place: self.place, expected };
-        let mut found = target.best_of(self.seconds(expected, block.vectors[0]));
-        target.walk(&mut found);
-        // Fractions of a sample, which take the most time, will not make good what is so much worse by whole ones.
-        if found.cost >= 3 * alone {
-            return None;
-        }
-        let (start, predicted) = (target.fine(found.vector()), target.fine(expected));
-        let vector = target.refine(if predicted.cost < start.cost { predicted } else { start }).vector;
-        Some((Block { second: Some(vector), ..*block }, bits + SECOND_BITS + vector_bits(vector, expected)))
-    }
-
-    /// Likely second vectors: those of neighbours, and the way that things have gone, once more.
-    fn seconds(&self, expected: Vector, first: Vector) -> impl Iterator<Item = Vector> {
-        let (blocks, columns, index) = (self.blocks, self.columns, self.index);
-        let column = index % columns;
-        let of = |condition: bool, back: usize| {
-            if condition && index >= back { blocks[index - back].second } else { None }
-        };
-        let before = self.previous.and_then(|blocks| {
-            let block = blocks.get(index)?;
-            let (then, now) = (block.vectors[0], first);
-            Some([block.second, Some(Vector { x: then.x.saturating_add(now.x), y: then.y.saturating_add(now.y) })])
-        });
-        let here = [Some(expected), of(column > 0, 1), of(true, columns), of(column + 1 < columns, columns - 1)];
-        here.into_iter().chain(before.into_iter().flatten()).flatten().chain([first])
     }
 
     /// A quarter of the block, or all of it (`quarter` 0).
@@ -235,8 +192,7 @@ impl Search<'_> {
             let target = self.target::<8>(quarter, expected);
             let mut found = target.best_of([all.vector, expected].into_iter().chain(self.candidates(expected)));
             target.descend(&mut found, 8);
-            let (start, same) = (target.fine(found.vector()), target.fine(all.vector));
-            let fine = target.refine(if same.cost <= start.cost { same } else { start });
+            let fine = target.refine_better(all.vector, found.vector());
             vectors[quarter] = fine.vector;
             bits += vector_bits(fine.vector, expected);
             total += fine.cost;

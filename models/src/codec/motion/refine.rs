@@ -34,6 +34,12 @@ impl<const N: usize> Target<'_, N> {
         Fine { vector, cost: satd + self.weights.bits(super::settings::vector_bits(vector, self.expected)) }
     }
 
+    /// From the second vector if it costs less than the first.
+    pub fn refine_better(&self, first: Vector, second: Vector) -> Fine {
+        let (first, second) = (self.fine(first), self.fine(second));
+        self.refine(if second.cost < first.cost { second } else { first })
+    }
+
     /// Half a sample, then a quarter of it around a vector: the four sides, and the corner between the better ones. A
     /// thorough search does each again for as long as it gets better, three times at most.
     pub fn refine(&self, mut best: Fine) -> Fine {
