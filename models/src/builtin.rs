@@ -29,6 +29,7 @@ pub const MODELS: &[BuiltIn] = &[
     built_in!("person"),
     built_in!("cells"),
     built_in!("codec-s"),
+    built_in!("codec-m"),
     built_in!("codec-vq"),
     built_in!("denoise"),
     built_in!("deblock"),
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = open("persn").unwrap_err().to_string();
-        let known = "person, cells, codec-s, codec-vq, denoise, deblock, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, cells-gan, scene, scene-vq";
+        let known = "person, cells, codec-s, codec-m, codec-vq, denoise, deblock, deblur, super-resolution-x2, super-resolution-x4, low-light, interpolate, cells-gan, scene, scene-vq";
         assert!(error.contains("persn") && error.contains(known), "{error}");
     }
 

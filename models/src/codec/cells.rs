@@ -32,13 +32,13 @@ pub fn analyse(
     let mut residual = Tensor::f_zeros([count as i64, CELL as i64], (Kind::Float, Device::Cpu))?;
     subtract(canvas, prediction, numbers_mut(&mut residual).map_err(torch)?);
     let (predicted, parts) = if stage.inter() { (Some(prediction), 2) } else { (None, 1) };
-    let (size, channels) = ([rows, columns], parts * CELL + 1);
+    let (size, channels) = ([rows * 2, columns * 2], parts * CELL + 1);
     let input = match kind {
         Kind::BFloat16 => map::<bf16>(size, channels, |out| fill_analysis(canvas, predicted, indices, out)),
         _ => map::<f32>(size, channels, |out| fill_analysis(canvas, predicted, indices, out)),
     }?;
     let linear = stage.transform(&residual.f_to_device(stage.device())?)?.f_to_device(Device::Cpu)?;
-    let moves = pixels(&stage.moves(&input.f_to_device(stage.device())?)?)?;
+    let moves = numbers_of(&stage.moves(&input.f_to_device(stage.device())?)?)?;
     let mut soft = vec![0.0; count * CELL];
     let (linear, moves) = (numbers::<f32>(&linear).map_err(torch)?, numbers::<f32>(&moves).map_err(torch)?);
     for (block, cells) in soft.chunks_exact_mut(CELLS * CELL).enumerate() {
@@ -67,45 +67,49 @@ pub fn correct(
     let (columns, rows) = linear.blocks();
     let levels: Vec<&[i16]> = slices.iter().flat_map(|slice| slice.levels.chunks_exact(CELLS * CELL)).collect();
     let (predicted, parts) = if stage.inter() { (Some(prediction), 3) } else { (None, 2) };
-    let (size, channels) = ([rows, columns], parts * CELL + 1);
+    let (size, channels) = ([rows * 2, columns * 2], parts * CELL + 1);
     let input = match kind {
         Kind::BFloat16 => map::<bf16>(size, channels, |out| fill_synthesis(linear, predicted, &levels, indices, out)),
         _ => map::<f32>(size, channels, |out| fill_synthesis(linear, predicted, &levels, indices, out)),
     }?;
-    let corrections = pixels(&stage.correction(&input.f_to_device(stage.device())?)?)?;
+    let corrections = numbers_of(&stage.correction(&input.f_to_device(stage.device())?)?)?;
     let corrections = numbers::<f32>(&corrections).map_err(torch)?;
     let mut cells = vec![[0; CELL]; indices.len() * CELLS];
     let blocks = slices.iter().flat_map(|slice| &slice.blocks).enumerate();
     for (block, _) in blocks.filter(|(_, block)| Block::is_corrected(block)) {
         for at in (0..CELLS).map(|cell| raster(block, cell, columns)) {
-            let values = corrections[at * CELL..][..CELL].iter();
-            let whole = values.map(|value| value.clamp(-CORRECTION, CORRECTION) as i16);
-            cells[at].iter_mut().zip(whole).for_each(|(cell, value)| *cell = value);
+            let values = &corrections[at * CELL..][..CELL];
+            cells[at].iter_mut().zip(values).for_each(|(cell, &value)| *cell = correction(value));
         }
     }
     Ok(cells)
 }
 
+/// What a network says as a correction: it is a whole number already.
+pub(super) fn correction(value: f32) -> i16 {
+    value.clamp(-CORRECTION, CORRECTION) as i16
+}
+
 /// Where a cell of a block is, row by row of cells.
-fn raster(block: usize, cell: usize, columns: usize) -> usize {
+pub(super) fn raster(block: usize, cell: usize, columns: usize) -> usize {
     let (x, y) = (block % columns * 2 + cell % 2, block / columns * 2 + cell / 2);
     y * columns * 2 + x
 }
 
-/// A map of so many blocks down and across, `(1, channels, h, w)` with cell after cell in memory, that `fill` fills.
-fn map<T: Element>(size: [usize; 2], channels: usize, fill: impl FnOnce(&mut [T])) -> Result<Tensor> {
-    let [height, width] = size.map(|blocks| blocks as i64 * 2);
+/// A map of so many places down and across, `(1, channels, h, w)` with place after place in memory, that `fill` fills.
+pub(super) fn map<T: Element>(size: [usize; 2], channels: usize, fill: impl FnOnce(&mut [T])) -> Result<Tensor> {
+    let [height, width] = size.map(|side| side as i64);
     let mut map = Tensor::f_zeros([1, height, width, channels as i64], (T::KIND, Device::Cpu))?;
     fill(numbers_mut(&mut map).map_err(torch)?);
     map.f_permute([0, 3, 1, 2])
 }
 
-/// Cell after cell, fp32, in the memory of the CPU.
-fn pixels(map: &Tensor) -> Result<Tensor> {
+/// Place after place, fp32, in the memory of the CPU.
+pub(super) fn numbers_of(map: &Tensor) -> Result<Tensor> {
     map.f_permute([0, 2, 3, 1])?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()
 }
 
-fn torch(error: impl std::fmt::Display) -> TchError {
+pub(super) fn torch(error: impl std::fmt::Display) -> TchError {
     TchError::Torch(error.to_string())
 }
 
@@ -192,7 +196,8 @@ mod tests {
     }
 
     fn stage(store: &nn::VarStore, inter: bool) -> Stage {
-        let stage = Stage::new(&store.root(), Config { synthesis: [24, 2], analysis: [8, 1] }, inter).unwrap();
+        let stage = Stage::new(&store.root(), Config { synthesis: [24, 2], analysis: [8, 1], ..Config::MEDIUM }, inter)
+            .unwrap();
         let _guard = tch::no_grad_guard();
         for (name, mut variable) in store.variables() {
             if name.contains("synthesis") || name.contains("analysis") {
@@ -303,7 +308,8 @@ mod tests {
     fn a_cell_of_the_cosine_transform_is_its_samples() {
         // What the steps are does not matter to a residual of nothing.
         let store = nn::VarStore::new(Device::Cpu);
-        let stage = Stage::new(&store.root(), Config { synthesis: [16, 0], analysis: [8, 0] }, true).unwrap();
+        let stage =
+            Stage::new(&store.root(), Config { synthesis: [16, 0], analysis: [8, 0], ..Config::SMALL }, true).unwrap();
         let _guard = tch::no_grad_guard();
         let mut next = chance();
         let prediction = noise(2, 1, &mut next);

@@ -402,8 +402,12 @@ pub(super) fn reconstruct(
     let blocks = || slices.iter().flat_map(|slice| slice.blocks.iter().map(|block| (slice.step, block)));
     if blocks().any(|(_, block)| block.is_corrected()) {
         let indices: Vec<u8> = blocks().map(|(step, block)| block_step(step, block.step)).collect();
-        let correction = cells::correct(stage, &out, prediction, slices, &indices, model.kind())?;
+        let mut correction = cells::correct(stage, &out, prediction, slices, &indices, model.kind())?;
         residual.add_to(prediction, Some(&correction), &mut out);
+        if let Some(filter) = stage.filter() {
+            filter.add(&out, prediction, slices, &indices, model.kind(), &mut correction)?;
+            residual.add_to(prediction, Some(&correction), &mut out);
+        }
     }
     Ok(out)
 }

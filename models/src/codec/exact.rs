@@ -11,9 +11,9 @@ use gst_torch_runtime::planes::{self, Element, channels_last};
 use half::bf16;
 use multiversion::multiversion;
 use tch::nn::{Init, Path};
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use super::network::{CELLS, parameter};
+use super::network::parameter;
 
 /// Weights are multiples of 1/256.
 const WEIGHT_UNIT: f64 = 256.0;
@@ -32,7 +32,7 @@ pub fn round(x: &Tensor) -> Result<Tensor, TchError> {
 }
 
 /// Within bounds, with the gradient of the identity: what is out of bounds must find its way back.
-pub(super) fn bound(x: &Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
+pub fn bound(x: &Tensor, low: f64, high: f64) -> Result<Tensor, TchError> {
     if !x.requires_grad() {
         return x.f_clamp(low, high);
     }
@@ -132,6 +132,18 @@ impl Exact {
         Ok((channels_last(&weight.f_to_kind(kind)?)?, bias.f_to_kind(kind)?))
     }
 
+    /// As if there were more numbers than whole ones within bounds: see [`Synthesis::soften`].
+    fn forward_softly(&self, x: &Tensor, low: f64, past: Option<&Tensor>) -> Result<Tensor, TchError> {
+        let most = ACTIVATION_MAX / WEIGHT_UNIT;
+        let weight = channels_last(&self.weight.f_clamp(-most, most)?.f_to_kind(x.kind())?)?;
+        let sums = x.f_conv2d(&weight, Some(self.bias.f_to_kind(x.kind())?), 1, weight.size()[2] / 2, 1, 1)?;
+        match past {
+            Some(past) => sums.f_add(past),
+            None if low == 0.0 => sums.f_relu(),
+            None => Ok(sums),
+        }
+    }
+
     /// Within bounds, and again after `past` was added.
     fn forward(&self, x: &Tensor, bounds: [f64; 2], past: Option<&Tensor>) -> Result<Tensor, TchError> {
         let kind = x.kind();
@@ -171,16 +183,38 @@ impl Residual {
         let inner = self.0[0].forward(x, [0.0, ACTIVATION_MAX], None)?;
         self.0[1].forward(&inner, [-ACTIVATION_MAX, ACTIVATION_MAX], Some(x))
     }
+
+    fn forward_softly(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        self.0[1].forward_softly(&self.0[0].forward_softly(x, 0.0, None)?, -ACTIVATION_MAX, Some(x))
+    }
 }
 
+/// What the first and the last layer of a network are like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    /// Numbers that come and go at each place.
+    pub(super) inputs: i64,
+    pub(super) outputs: i64,
+    /// Sides of the convolutions.
+    pub(super) side: i64,
+    /// Deviation of the first one's weights.
+    pub(super) deviation: f64,
+    /// Whether the last one sees what is above zero only.
+    pub(super) rectified: bool,
+}
+
+/// A network of whole numbers: what it sees is within plus and minus [`ACTIVATION_MAX`], what it says are corrections.
 pub(super) struct Synthesis {
     first: Exact,
     blocks: Vec<Residual>,
     last: Exact,
+    rectified: bool,
+    soft: bool,
 }
 
 impl Synthesis {
-    pub(super) fn new(path: &Path, inputs: i64, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
+    pub(super) fn new(path: &Path, ends: Ends, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
+        let Ends { inputs, outputs, side, .. } = ends;
         let deviation = (2.0 / (9 * channels) as f64).sqrt();
         let block = |i| {
             let path = path / "blocks" / i;
@@ -190,28 +224,62 @@ impl Synthesis {
             ]))
         };
         Ok(Synthesis {
-            first: Exact::new(&(path / "first"), inputs, channels, 1, 0.04)?,
+            first: Exact::new(&(path / "first"), inputs, channels, side, ends.deviation)?,
             blocks: (0..blocks).map(block).collect::<Result<_, TchError>>()?,
-            last: Exact::new(&(path / "last"), channels, CELLS, 1, 0.0)?,
+            last: Exact::new(&(path / "last"), channels, outputs, side, 0.0)?,
+            rectified: ends.rectified,
+            soft: false,
         })
     }
 
     pub(super) fn share(&self) -> Self {
         let blocks = self.blocks.iter().map(Residual::share).collect();
-        Synthesis { first: self.first.share(), blocks, last: self.last.share() }
+        Synthesis {
+            first: self.first.share(),
+            blocks,
+            last: self.last.share(),
+            rectified: self.rectified,
+            soft: self.soft,
+        }
+    }
+
+    /// Has it compute in any numbers, within no bounds, until it is told otherwise: it learns faster so, and to get by with whole
+    /// ones within bounds it learns in the end.
+    pub(super) fn soften(&mut self, soft: bool) {
+        self.soft = soft;
     }
 
     /// Whole sixteenths of a level, not within [`CORRECTION_MAX`] yet.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.first.forward(x, [-ACTIVATION_MAX, ACTIVATION_MAX], None)?;
+        let [low, high] = [-ACTIVATION_MAX, ACTIVATION_MAX];
+        let mut x = if self.soft {
+            self.first.forward_softly(x, low, None)?
+        } else {
+            self.first.forward(x, [low, high], None)?
+        };
         for block in &self.blocks {
-            x = block.forward(&x)?;
+            x = if self.soft { block.forward_softly(&x)? } else { block.forward(&x)? };
+        }
+        if self.rectified {
+            x = x.f_relu()?;
+        }
+        if self.soft {
+            return self.last.forward_softly(&x, f64::NEG_INFINITY, None);
         }
         self.last.forward(&x, [f64::NEG_INFINITY, f64::INFINITY], None)
     }
 
+    /// The same as fp32 and within its bounds.
+    pub(super) fn correct(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        self.forward(x)?.f_to_kind(Kind::Float)?.f_clamp(-CORRECTION_MAX, CORRECTION_MAX)
+    }
+
     fn layers_mut(&mut self) -> impl Iterator<Item = &mut Exact> {
         self.blocks.iter_mut().flat_map(|block| &mut block.0).chain([&mut self.first, &mut self.last])
+    }
+
+    pub(super) fn device(&self) -> Device {
+        self.first.weight.device()
     }
 
     /// The weights as they are learnt.
@@ -228,11 +296,11 @@ impl Synthesis {
     }
 
     /// An error that names the layer, where one is not exact.
-    pub(super) fn check(&self) -> Result<(), String> {
-        self.first.check("synthesis.first")?;
+    pub(super) fn check(&self, name: &str) -> Result<(), String> {
+        self.first.check(&format!("{name}.first"))?;
         for (i, block) in self.blocks.iter().enumerate() {
-            block.0.iter().try_for_each(|layer| layer.check(&format!("synthesis.blocks.{i}")))?;
+            block.0.iter().try_for_each(|layer| layer.check(&format!("{name}.blocks.{i}")))?;
         }
-        self.last.check("synthesis.last")
+        self.last.check(&format!("{name}.last"))
     }
 }

@@ -1,13 +1,14 @@
 //! A larger network that begins as a smaller one: it computes the same at first, and what is new learns from there (Chen et
 //! al., "Net2Net", 2016).
 
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor, nn};
 
 use super::model;
 
-/// Fills the variables of a network from the weights of one that may have fewer channels and blocks. New channels keep what
-/// they began with, but nothing that was there listens to them yet; new blocks pass on what they get. Errors name the tensor.
+/// Fills the variables of a network from the weights of one that may have fewer channels and blocks, and no filter. New
+/// channels keep what they began with, but nothing that was there listens to them yet; new blocks pass on what they get. Errors name the tensor.
 pub fn fill(store: &mut nn::VarStore, bytes: &[u8]) -> Result<(), String> {
     if model::fill(store, bytes).is_ok() {
         return Ok(());
@@ -16,6 +17,15 @@ pub fn fill(store: &mut nn::VarStore, bytes: &[u8]) -> Result<(), String> {
     for (name, variable) in store.variables() {
         let view = file.tensor(&name).ok().filter(|view| view.dtype() == Dtype::F32);
         let Some(view) = view else {
+            // A filter that was not there adds nothing yet, as it begins with a last layer of zeros; but that of inter pictures
+            // begins as that of intra pictures, as it hardly learns by itself.
+            if name.contains(".filter.") {
+                let twin = name.replacen("inter.", "intra.", 1);
+                if let Some(view) = file.tensor(&twin).ok().filter(|view| view.dtype() == Dtype::F32) {
+                    put_twin(&variable, &view).map_err(|e| format!("tensor '{twin}': {e}"))?;
+                }
+                continue;
+            }
             // The second half of a block that was not there: nothing is added to what passes.
             if name.contains(".blocks.") && (name.ends_with(".1.weight") || name.ends_with(".1.bias")) {
                 put(&variable, None, &name)?;
@@ -55,6 +65,27 @@ fn put(variable: &Tensor, values: Option<&Tensor>, name: &str) -> Result<(), Str
     put().map_err(|e| format!("tensor '{name}': {e}"))
 }
 
+/// Puts the values of an intra picture's filter into that of inter pictures, where they fit. Its first layer sees a prediction
+/// besides, between the picture and the step index; to that it does not listen yet.
+fn put_twin(variable: &Tensor, view: &TensorView) -> Result<(), tch::TchError> {
+    let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+    let values = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
+    let size = variable.size();
+    let _guard = tch::no_grad_guard();
+    if shape == size {
+        return variable.shallow_clone().f_copy_(&values);
+    }
+    if let (&[outputs, seen, ..], &[own_outputs, inputs, ..]) = (&shape[..], &size[..])
+        && outputs == own_outputs
+        && seen < inputs
+    {
+        let _ = variable.shallow_clone().f_zero_()?;
+        variable.f_narrow(1, 0, seen - 1)?.f_copy_(&values.f_narrow(1, 0, seen - 1)?)?;
+        variable.f_narrow(1, inputs - 1, 1)?.f_copy_(&values.f_narrow(1, seen - 1, 1)?)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use tch::Device;
@@ -77,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_grown_network_computes_the_same() {
-        let (mut small, first) = network(Config { synthesis: [16, 1], analysis: [8, 1] });
+        let (mut small, first) =
+            network(Config { synthesis: [16, 1], analysis: [8, 1], intra_filter: None, inter_filter: None });
         // The last layers are zero until they are trained.
         tch::no_grad(|| {
             for (name, mut variable) in small.variables() {
@@ -86,7 +118,7 @@ mod tests {
                 }
             }
         });
-        let (mut large, second) = network(Config { synthesis: [24, 3], analysis: [16, 2] });
+        let (mut large, second) = network(Config { synthesis: [24, 3], analysis: [16, 2], ..Config::MEDIUM });
         fill(&mut large, &bytes(&small)).unwrap();
         let _guard = tch::no_grad_guard();
         let input = Tensor::rand([1, 96, 4, 6], (Kind::Float, Device::Cpu)) * 100.0;
@@ -102,10 +134,32 @@ mod tests {
         assert!(f64::try_from((&soft - same_soft).abs().max()).unwrap() < 1e-4);
         assert_eq!(correction, same_correction);
         assert!(f64::try_from(correction.abs().max()).unwrap() > 0.0);
+        // Two filters from nothing: neither adds anything.
+        assert!(large.variables()["inter.filter.last.weight"].abs().max().double_value(&[]) == 0.0);
         // What has the same size is simply filled, and what is larger does not fit.
         let weights = bytes(&small);
         fill(&mut small, &weights).unwrap();
         let error = fill(&mut small, &bytes(&large)).unwrap_err();
         assert!(error.contains("expected no more than"), "{error}");
+    }
+    #[test]
+    fn a_filter_of_inter_pictures_begins_as_that_of_intra_pictures() {
+        let config = Config { synthesis: [16, 0], analysis: [8, 0], intra_filter: Some([8, 1]), inter_filter: None };
+        let (store, first) = network(config);
+        tch::no_grad(|| {
+            let last = store.variables().remove("intra.filter.last.weight").unwrap();
+            let _ = last.shallow_clone().f_uniform_(-0.3, 0.3).unwrap();
+        });
+        let (mut larger, second) = network(Config { inter_filter: Some([8, 1]), ..config });
+        fill(&mut larger, &bytes(&store)).unwrap();
+        let _guard = tch::no_grad_guard();
+        let picture = (Tensor::rand([1, 96, 4, 6], (Kind::Float, Device::Cpu)) * 100.0).round();
+        let index = Tensor::full([1, 1, 4, 6], 60.0, (Kind::Float, Device::Cpu));
+        let correct = |stage: &crate::codec::network::Stage, prediction: &Tensor| {
+            stage.filter().unwrap().correct(&picture, prediction, &index, Kind::Float).unwrap()
+        };
+        let intra = correct(&first.intra, &picture.zeros_like());
+        assert_eq!(correct(&second.inter, &picture.flip([3])), intra);
+        assert!(f64::try_from(intra.abs().max()).unwrap() > 0.0);
     }
 }

@@ -12,6 +12,7 @@ pub mod detail;
 pub mod encoder;
 pub mod entropy;
 pub mod exact;
+pub mod filter;
 pub mod foreign;
 pub mod grow;
 mod guess;

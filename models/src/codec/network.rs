@@ -3,9 +3,9 @@
 //!
 //! A stage is a learned linear transform (it begins as a cosine transform), steps that depend on the quality and the
 //! latent, and two small convolutional networks at 1/8 resolution: *analysis* moves the latents before they are rounded, in
-//! sight of the neighbours; *synthesis* corrects what the linear inverse gives, in sight of everything decoded. The
-//! topology (all features at one scale, quality by gains) follows DCVC-RT (Jia et al., CVPR 2025), the gains AG-VAE (Cui
-//! et al. 2020).
+//! sight of the neighbours; *synthesis* corrects what the linear inverse gives, in sight of everything decoded. A filter may
+//! follow, see [`super::filter`]. The topology (all features at one scale, quality by gains) follows DCVC-RT (Jia et al., CVPR
+//! 2025), the gains AG-VAE (Cui et al. 2020).
 //!
 //! Synthesis is exact: see [`super::exact`].
 
@@ -16,7 +16,8 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::analysis::Analysis;
 use super::basis;
-use super::exact::{ACTIVATION_MAX, CORRECTION_MAX, Synthesis, bound};
+use super::exact::{ACTIVATION_MAX, Ends, Synthesis, bound};
+use super::filter::Filter;
 use super::symbols::CELL;
 
 pub(super) const CELLS: i64 = CELL as i64;
@@ -38,28 +39,41 @@ pub struct Config {
     pub synthesis: [i64; 2],
     /// The same of analysis.
     pub analysis: [i64; 2],
+    /// The same of the filters of intra and of inter pictures, if there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intra_filter: Option<[i64; 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inter_filter: Option<[i64; 2]>,
 }
 
 impl Config {
-    /// `codec-s`: 4 kMAC a luma sample for analysis, 8 for synthesis.
-    pub const SMALL: Config = Config { synthesis: [96, 3], analysis: [64, 3] };
-    /// 8 and 24 kMAC, which gained nothing so far: docs/performance.md.
-    pub const MEDIUM: Config = Config { synthesis: [128, 5], analysis: [96, 3] };
+    /// `codec-s`: 4 kMAC a luma sample for analysis, 8 for synthesis. Key frames, which are few, are filtered.
+    pub const SMALL: Config =
+        Config { synthesis: [96, 3], analysis: [64, 3], intra_filter: Some([32, 3]), inter_filter: None };
+    /// `codec-m`: all pictures are filtered, which costs another 15 kMAC.
+    pub const MEDIUM: Config = Config { inter_filter: Some([32, 3]), ..Config::SMALL };
 
     pub fn checked(self) -> Result<Self, String> {
         let fits = |[channels, blocks]: [i64; 2]| (8..=512).contains(&channels) && (0..=32).contains(&blocks);
-        if fits(self.synthesis) && fits(self.analysis) {
+        let filters = [self.intra_filter, self.inter_filter].into_iter().flatten();
+        if [self.synthesis, self.analysis].into_iter().chain(filters).all(fits) {
             return Ok(self);
         }
         Err(format!("[config] has {self:?}; expected 8 to 512 channels and 0 to 32 blocks of each network"))
     }
 
-    /// Multiplications a luma sample of analysis and of synthesis, of an inter picture.
-    pub fn macs(self) -> [f64; 2] {
+    /// Multiplications a luma sample of an intra or an inter picture: of analysis, of synthesis, and of the filter.
+    pub fn macs(self, inter: bool) -> [f64; 3] {
         let of = |[c, blocks]: [i64; 2], inputs: i64| {
             (inputs * c + blocks * 2 * 9 * c * c + c * CELLS + CELLS * CELLS) as f64 / 64.0
         };
-        [of(self.analysis, 2 * CELLS + 1), of(self.synthesis, 3 * CELLS + 1)]
+        let inputs = if inter { 2 } else { 1 } * CELLS + 1;
+        let filter = self.filter(inter).map_or(0.0, |size| Filter::macs(inter, size));
+        [of(self.analysis, inputs), of(self.synthesis, inputs + CELLS), filter]
+    }
+
+    fn filter(self, inter: bool) -> Option<[i64; 2]> {
+        if inter { self.inter_filter } else { self.intra_filter }
     }
 }
 
@@ -79,6 +93,11 @@ pub(super) fn parameter(path: &Path, name: &str, size: &[i64], init: Init) -> Re
     path.f_var(name, size, init)
 }
 
+/// Step indices as exact networks see them, within what they can.
+pub(super) fn index_input(index: &Tensor) -> Result<Tensor, TchError> {
+    index.f_add_scalar(-64.0)?.f_mul_scalar(2.0)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)
+}
+
 /// The networks of one kind of picture.
 pub struct Stage {
     /// Whether there is a prediction.
@@ -90,6 +109,7 @@ pub struct Stage {
     gains: Tensor,
     analysis: Analysis,
     synthesis: Synthesis,
+    filter: Option<Filter>,
 }
 
 impl Stage {
@@ -101,13 +121,15 @@ impl Stage {
             Ok(matrix)
         };
         let inputs = if inter { 2 } else { 1 } * CELLS + 1;
+        let ends = Ends { inputs: inputs + CELLS, outputs: CELLS, side: 1, deviation: 0.04, rectified: false };
         Ok(Stage {
             inter,
             forward: transform("forward")?,
             inverse: transform("inverse")?,
             gains: parameter(path, "gains", &[ANCHORS, CELLS], Init::Const(0.0))?,
             analysis: Analysis::new(&(path / "analysis"), inputs, config.analysis)?,
-            synthesis: Synthesis::new(&(path / "synthesis"), inputs + CELLS, config.synthesis)?,
+            synthesis: Synthesis::new(&(path / "synthesis"), ends, config.synthesis)?,
+            filter: config.filter(inter).map(|size| Filter::new(&(path / "filter"), inter, size)).transpose()?,
         })
     }
 
@@ -120,6 +142,7 @@ impl Stage {
             gains: self.gains.shallow_clone(),
             analysis: self.analysis.share(),
             synthesis: self.synthesis.share(),
+            filter: self.filter.as_ref().map(Filter::share),
         }
     }
 
@@ -182,14 +205,18 @@ impl Stage {
         let samples = |x: &Tensor| bound(x, -ACTIVATION_MAX, ACTIVATION_MAX);
         // One latent should weigh as much as a visible difference of samples.
         let levels = samples(&levels.f_mul_scalar(32.0)?)?;
-        let index = index.f_add_scalar(-64.0)?.f_mul_scalar(2.0)?.f_clamp(-ACTIVATION_MAX, ACTIVATION_MAX)?;
+        let index = index_input(index)?;
         let input = if self.inter {
             Tensor::f_cat(&[&samples(linear)?, &samples(prediction)?, &levels, &index], 1)?
         } else {
             Tensor::f_cat(&[&samples(linear)?, &levels, &index], 1)?
         };
-        let correction = self.synthesis.forward(&channels_last(&input.f_to_kind(kind)?)?)?;
-        correction.f_to_kind(Kind::Float)?.f_clamp(-CORRECTION_MAX, CORRECTION_MAX)
+        self.synthesis.correct(&channels_last(&input.f_to_kind(kind)?)?)
+    }
+
+    /// What comes after [`Stage::correct`], if anything does.
+    pub fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
     }
 
     /// Whether there is a prediction.
@@ -227,18 +254,28 @@ impl Stage {
         Vec::<i32>::try_from(steps.f_to_kind(Kind::Int)?.f_contiguous()?.f_view([-1])?)
     }
 
+    /// Has the filter learn in any numbers, or in whole ones within bounds, which is what it computes in otherwise.
+    pub fn soften_filter(&mut self, soft: bool) {
+        self.filter.iter_mut().for_each(|filter| filter.network_mut().soften(soft));
+    }
+
     /// Readies the stage to run in `kind`, without gradients, from now on. Shares no state with the original but weights,
     /// which must not change any more.
     pub fn prepare(&mut self, kind: Kind) -> Result<(), TchError> {
         let _guard = tch::no_grad_guard();
-        self.synthesis.prepare(kind)?;
+        self.exact_mut().try_for_each(|network| network.prepare(kind))?;
         self.analysis.prepare(kind)
+    }
+
+    fn exact_mut(&mut self) -> impl Iterator<Item = &mut Synthesis> {
+        self.filter.as_mut().map(Filter::network_mut).into_iter().chain([&mut self.synthesis])
     }
 
     /// Moves the weights.
     pub fn place(&mut self, device: Device) -> Result<(), TchError> {
+        let exact = self.filter.as_mut().map(Filter::network_mut).into_iter().chain([&mut self.synthesis]);
         let own = [&mut self.forward, &mut self.inverse, &mut self.gains].into_iter();
-        for tensor in own.chain(self.synthesis.tensors_mut()).chain(self.analysis.tensors_mut()) {
+        for tensor in own.chain(exact.flat_map(Synthesis::tensors_mut)).chain(self.analysis.tensors_mut()) {
             *tensor = tensor.f_to_device(device)?;
         }
         Ok(())
@@ -248,9 +285,10 @@ impl Stage {
         self.gains.device()
     }
 
-    /// Whether synthesis is exact.
+    /// Whether what a decoder runs is exact.
     pub fn check(&self) -> Result<(), String> {
-        self.synthesis.check()
+        self.synthesis.check("synthesis")?;
+        self.filter.as_ref().map_or(Ok(()), |filter| filter.network().check("filter"))
     }
 }
 

@@ -82,13 +82,18 @@ fn bare(model: &Model, (columns, rows): (i64, i64), count: usize, encoding: bool
         let _guard = tch::no_grad_guard();
         let stage = &network.inter;
         let zeros = |size: &[i64], kind| Tensor::f_zeros(size, (kind, device.torch()));
-        let map = |parts: i64| zeros(&[1, rows * 2, columns * 2, parts * 96 + 1], kind)?.f_permute([0, 3, 1, 2]);
-        let (residual, samples, decoded) = (zeros(&[rows * columns * 4, 96], Kind::Float)?, map(2)?, map(3)?);
+        // Places of a block down and across, and what is said of each.
+        let map = |places: i64, numbers: i64| {
+            zeros(&[1, rows * places, columns * places, numbers + 1], kind)?.f_permute([0, 3, 1, 2])
+        };
+        let (residual, samples, decoded) = (zeros(&[rows * columns * 4, 96], Kind::Float)?, map(2, 192)?, map(2, 288)?);
+        let squares = map(8, 12)?;
         for _ in 0..times {
             if encoding {
                 let _ = (stage.transform(&residual)?, stage.moves(&samples)?);
             }
             let _ = stage.correction(&decoded)?;
+            let _ = stage.filter().map(|filter| filter.correction(&squares)).transpose()?;
         }
         Ok(())
     };

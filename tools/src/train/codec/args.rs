@@ -23,6 +23,9 @@ pub struct Args {
     /// What learns, one after the other: the networks of intra and of inter pictures, the prior of the entropy coder
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Stage::Intra, Stage::Inter, Stage::Prior])]
     pub stage: Vec<Stage>,
+    /// What of the networks learns
+    #[arg(long, value_enum, default_value_t = Part::All)]
+    pub part: Part,
     /// Weights to begin with: a built-in model, a card, or a safetensors file, of this --size or a smaller one
     #[arg(long, value_name = "MODEL")]
     pub from: Option<String>,
@@ -89,7 +92,17 @@ pub enum Stage {
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything, for few bits and small errors; levels are the latents rounded
+    All,
+    /// The filter, for small errors of what torchenc's encoder makes of everything else
+    Filter,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
+    /// Of codec-s: key frames are filtered
     Small,
+    /// Of codec-m: all pictures are filtered
     Medium,
 }

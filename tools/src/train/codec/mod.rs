@@ -30,13 +30,15 @@ use super::footage::{Cut, Footage, Source};
 use super::learner::follow;
 use crate::media::Yuv;
 pub use args::Args;
-use args::{Coding, Size, Stage};
+use args::{Coding, Part, Size, Stage};
 use objective::{Batch, Outcome, evaluate};
 use streams::Streams;
 
 const MEMORY: usize = 12 << 30;
 const CLIP: f64 = 1.0;
 const WARM_UP: f64 = 0.02;
+/// Part of a run in which filters need not compute in whole numbers.
+const SOFT: f64 = 0.6;
 /// Step indices that are trained: about 45 to 25 dB.
 const INDICES: std::ops::RangeInclusive<i64> = 24..=118;
 /// Step indices that are scored.
@@ -112,8 +114,8 @@ pub fn run(mut args: Args) -> Result<()> {
 /// What a stage is run with: it is resumed with nothing else.
 fn setting(args: &Args, stage: Stage) -> String {
     format!(
-        "{:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
-        stage, args.size, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
+        "{:?} {:?} {:?}, batch {}, cut {}, length {}, precision {:?}, rate {}, seed {}",
+        stage, args.size, args.part, args.batch_size, args.cut, args.length, args.precision, args.rate, args.seed
     )
 }
 
@@ -195,15 +197,22 @@ impl<'a> Run<'a> {
         average.store.freeze();
         let mine = if stage == Stage::Intra { ["intra.", "rate.intra."] } else { ["inter.", "rate.inter."] };
         let all = nets.store.variables().into_iter();
-        let mut variables: Vec<_> = all.filter(|(name, _)| mine.iter().any(|m| name.starts_with(m))).collect();
+        let mine = |name: &str| match args.part {
+            Part::All => mine.iter().any(|m| name.starts_with(m)),
+            Part::Filter => name.starts_with(&format!("{}filter.", mine[0])),
+        };
+        let (mut variables, others): (Vec<_>, Vec<_>) = all.partition(|(name, _)| mine(name));
+        for (_, other) in &others {
+            let _ = other.set_requires_grad(false);
+        }
+        ensure!(!variables.is_empty(), "a codec of this --size has no filter of {stage:?} pictures");
         variables.sort_by(|a, b| a.0.cmp(&b.0));
         let weights: usize = variables.iter().map(|(_, v)| v.numel()).sum();
-        let [analysis, synthesis] = config.macs();
+        let [analysis, synthesis, filter] = config.macs(stage == Stage::Inter).map(|macs| macs / 1e3);
         println!(
-            "{:.2} M weights learn; {:.1} kMAC a luma sample for analysis, {:.1} for synthesis",
+            "{:.2} M weights learn; {analysis:.1} kMAC a luma sample for analysis, {synthesis:.1} for synthesis, {filter:.1} \
+             for the filter",
             weights as f64 / 1e6,
-            analysis / 1e3,
-            synthesis / 1e3
         );
         Ok(Run {
             args,
@@ -297,6 +306,9 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, rate: f64) -> Result<[f64; 3]> {
+        let soft = self.done() < SOFT;
+        let Network { intra, inter } = &mut self.nets.network;
+        [intra, inter].into_iter().for_each(|stage| stage.soften_filter(soft));
         // Steps and seeds decide what is drawn, so that a resumed run goes on as it would have.
         let seed = self.args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.progress.step;
         let mut rng = StdRng::seed_from_u64(seed);
@@ -306,7 +318,7 @@ impl<'a> Run<'a> {
             _ => self.streams.next(&mut rng, self.data, &self.nets.network.intra, kind)?,
         };
         let (stage, rates) = self.nets.stage(self.stage);
-        let outcome = evaluate(stage, rates, &batch, kind)?;
+        let outcome = evaluate(stage, rates, &batch, self.args.part, kind)?;
         let loss = outcome.loss.f_mean(Kind::Float)?;
         loss.f_backward()?;
         self.optimiser.step(rate, CLIP)?;
@@ -351,7 +363,7 @@ impl<'a> Run<'a> {
                 let cut = Cut::middle(&shot[0], self.args.cut);
                 let outcomes = match self.stage {
                     Stage::Intra => vec![self.score_intra(&cut, &shot[0], index, kind)?],
-                    _ => Streams::score(&cut, shot, index, &self.average.network, &self.average.rates[1], kind)?,
+                    _ => Streams::score(&cut, shot, index, self.args.part, &self.average, kind)?,
                 };
                 for outcome in outcomes {
                     loss += f64::try_from(&outcome.loss)?;
@@ -377,7 +389,7 @@ impl<'a> Run<'a> {
             corrected: None,
         };
         let (stage, rates) = self.average.stage(Stage::Intra);
-        evaluate(stage, rates, &batch, kind)
+        evaluate(stage, rates, &batch, self.args.part, kind)
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the codec is trained for: few bits and small errors, at every quality.
 
 use anyhow::Result;
-use gst_torch_models::codec::exact::round;
+use gst_torch_models::codec::exact::{bound, round};
 use gst_torch_models::codec::network::Stage;
 use gst_torch_models::codec::rate::RateModel;
+use gst_torch_models::codec::tensors;
 use tch::{Kind, Tensor};
+
+use super::args::Part;
 
 /// Squared error that one bit is worth, in squared steps. H.264's reference encoder uses 0.134 (0.85 * 2^((QP-12)/3)
 /// against a step of 2^((QP-4)/6)).
@@ -37,21 +40,19 @@ pub struct Outcome {
     pub error: Tensor,
 }
 
-pub fn evaluate(stage: &Stage, rate: &RateModel, batch: &Batch, kind: Kind) -> Result<Outcome> {
+pub fn evaluate(stage: &Stage, rate: &RateModel, batch: &Batch, part: Part, kind: Kind) -> Result<Outcome> {
     let Batch { samples, prediction, index, .. } = batch;
     let steps = stage.steps(index)?;
     let mut soft = stage.analyse(samples, prediction, index, &steps, kind)?;
     if let Some(coded) = &batch.coded {
         soft = soft.f_mul(coded)?;
     }
-    let hard = round(&soft)?;
+    let hard = match part {
+        Part::All => round(&soft)?,
+        Part::Filter => tensors::levels(&soft, stage.inter())?,
+    };
     let linear = stage.linear(&hard, prediction, &steps)?;
-    let seen = round(&linear)?;
-    let mut correction = stage.correct(&seen, prediction, &hard, index, kind)?.f_mul_scalar(1.0 / 16.0)?;
-    if let Some(corrected) = &batch.corrected {
-        correction = correction.f_mul(corrected)?;
-    }
-    let decoded = linear.f_add(&correction)?;
+    let decoded = decode(stage, batch, &hard, &linear, kind)?;
     let [luma, chroma] = split(&decoded, samples)?;
     let sum = |x: &Tensor| x.f_sum_dim_intlist(&[1i64, 2, 3][..], false, Kind::Float);
     let pixels = (64 * samples.size()[2] * samples.size()[3]) as f64;
@@ -65,6 +66,25 @@ pub fn evaluate(stage: &Stage, rate: &RateModel, batch: &Batch, kind: Kind) -> R
     let worth = worth.f_exp2()?.f_square()?.f_mul_scalar(BIT_WORTH)?;
     let loss = luma.f_add(&chroma.f_mul_scalar(CHROMA)?)?.f_div(&worth)?.f_add(&bits)?;
     Ok(Outcome { loss, decoded, bits, error: luma })
+}
+
+/// Cells of the decoded samples less 128, not rounded; `linear` are those that the levels `hard` give alone.
+pub fn decode(stage: &Stage, batch: &Batch, hard: &Tensor, linear: &Tensor, kind: Kind) -> Result<Tensor> {
+    let Batch { prediction, index, .. } = batch;
+    let corrected = |correction: Tensor| -> Result<Tensor> {
+        let correction = correction.f_mul_scalar(1.0 / 16.0)?;
+        Ok(match &batch.corrected {
+            Some(corrected) => correction.f_mul(corrected)?,
+            None => correction,
+        })
+    };
+    let seen = round(linear)?;
+    let mut decoded = linear.f_add(&corrected(stage.correct(&seen, prediction, hard, index, kind)?)?)?;
+    if let Some(filter) = stage.filter() {
+        let seen = bound(&round(&decoded)?, -128.0, 127.0)?;
+        decoded = decoded.f_add(&corrected(filter.correct(&seen, prediction, index, kind)?)?)?;
+    }
+    Ok(decoded)
 }
 
 /// Squared error a luma sample, of luma and of chroma, by picture.

@@ -3,9 +3,8 @@
 
 use anyhow::{Context, Result};
 use gst_torch_models::codec::motion::{self, Reference, Settings};
-use gst_torch_models::codec::network::{Network, Stage, step_size};
+use gst_torch_models::codec::network::{Stage, step_size};
 use gst_torch_models::codec::picture::Picture;
-use gst_torch_models::codec::rate::RateModel;
 use gst_torch_models::codec::symbols::{Block, CELLS, Mode};
 use gst_torch_models::codec::{tensors, tone};
 use rand::Rng;
@@ -13,9 +12,9 @@ use rand::rngs::StdRng;
 use tch::{Device, Kind, Tensor};
 
 use super::super::footage::{Cut, Footage, Shot};
-use super::args::Args;
-use super::objective::{Batch, Outcome, evaluate};
-use super::{INDICES, index_planes};
+use super::args::{Args, Part};
+use super::objective::{Batch, Outcome, decode, evaluate};
+use super::{INDICES, Nets, index_planes};
 use crate::media::Yuv;
 
 /// Key frames are coded with a step index lower by this: everything is predicted from them.
@@ -116,14 +115,8 @@ impl Streams {
     }
 
     /// Codes one shot from its first picture, at one quality, and returns the outcome of each inter picture.
-    pub fn score(
-        cut: &Cut,
-        shot: &Shot,
-        index: i64,
-        network: &Network,
-        rates: &RateModel,
-        kind: Kind,
-    ) -> Result<Vec<Outcome>> {
+    pub fn score(cut: &Cut, shot: &Shot, index: i64, part: Part, nets: &Nets, kind: Kind) -> Result<Vec<Outcome>> {
+        let Nets { network, rates: [_, rates], .. } = nets;
         let stream = Stream {
             shot: shot.clone(),
             cut: *cut,
@@ -141,7 +134,7 @@ impl Streams {
         let mut outcomes = Vec::new();
         while streams[0].next < shot.len() {
             let outcome =
-                evaluate(&network.inter, rates, &batch(&mut streams, &[index], network.intra.device())?, kind)?;
+                evaluate(&network.inter, rates, &batch(&mut streams, &[index], network.intra.device())?, part, kind)?;
             let decoded = tensors::to_pictures(&outcome.decoded)?.remove(0);
             streams[0].older = Some(std::mem::replace(&mut streams[0].decoded, decoded));
             outcomes.push(outcome);
@@ -156,10 +149,10 @@ fn key_frames(pictures: &[&Picture], indices: &[i64], intra: &Stage, kind: Kind)
     let index = index_planes(indices, &samples)?;
     let prediction = samples.f_zeros_like()?;
     let steps = intra.steps(&index)?;
-    let levels = intra.analyse(&samples, &prediction, &index, &steps, kind)?.f_round()?;
+    let levels = tensors::levels(&intra.analyse(&samples, &prediction, &index, &steps, kind)?, false)?;
     let linear = intra.linear(&levels, &prediction, &steps)?;
-    let correction = intra.correct(&linear.f_round()?, &prediction, &levels, &index, kind)?.f_mul_scalar(1.0 / 16.0)?;
-    Ok(tensors::to_pictures(&linear.f_add(&correction)?)?)
+    let batch = Batch { samples, prediction, index, coded: None, corrected: None };
+    Ok(tensors::to_pictures(&decode(intra, &batch, &levels, &linear, kind)?)?)
 }
 
 /// Searches the motion of each stream's next picture.

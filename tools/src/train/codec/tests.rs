@@ -117,6 +117,34 @@ fn a_prior_is_learnt_for_networks_that_are_there() {
 }
 
 #[test]
+fn of_a_filter_nothing_else_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let (video, out) = (folder.path().join("rings.avi"), folder.path().join("out"));
+    clip(&video, true);
+    let run = |words: &str| {
+        train(&format!("--data {} --out {} --part filter {words} {QUICK}", video.display(), out.display()))
+    };
+    run("--from codec-s --size medium --stage intra,inter").unwrap();
+    let read = |bytes: &[u8]| {
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect::<BTreeMap<_, _>>()
+    };
+    let before = read(&model::find("codec-s").unwrap().1);
+    let after = read(&std::fs::read(out.join("codec.safetensors")).unwrap());
+    assert!(!before.contains_key("inter.filter.last.weight"));
+    let changed = |name: &str| before.get(name) != after.get(name);
+    for name in after.keys() {
+        // Not all weights change in two steps, but nothing else does at all.
+        assert!(name.contains(".filter.") || !changed(name), "{name}");
+    }
+    assert!(changed("intra.filter.last.weight") && changed("inter.filter.last.weight"), "they learnt nothing");
+    let [intra, inter] = ["intra", "inter"].map(|stage| &after[&format!("{stage}.filter.last.weight")]);
+    assert!(intra != inter);
+    let error = run("--from codec-s --stage inter").unwrap_err();
+    assert!(format!("{error:#}").contains("no filter"), "{error:#}");
+}
+
+#[test]
 fn a_model_that_is_adapted_to_a_camera_that_stands_still_has_its_still() {
     let folder = tempfile::tempdir().unwrap();
     for (name, moves) in [("still", false), ("moving", true)] {
