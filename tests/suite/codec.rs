@@ -290,12 +290,19 @@ fn memory_stays_flat() {
 }
 
 #[test]
-fn the_vector_quantised_model_runs_in_the_same_elements() {
-    let line = "videotestsrc num-buffers=5 pattern=ball ! video/x-raw,width=96,height=64 \
-                ! torchenc model-file=codec-vq key-int-max=3 ! torchparse ! torchdec ! appsink name=out sync=false";
-    let pieces = collect(line);
-    assert_eq!(pieces.len(), 5);
-    assert!(pieces.iter().all(|piece| !piece.corrupted), "a picture was concealed");
-    let luma = &pieces[4].bytes[..96 * 64];
-    assert!(luma.iter().any(|v| *v > 180) && luma.iter().any(|v| *v < 40), "the white ball on black is gone");
+fn each_model_runs_in_the_same_elements() {
+    for model in ["codec-s", "codec-m", "codec-vq"] {
+        let line = format!(
+            "videotestsrc num-buffers=5 pattern=ball ! video/x-raw,width=96,height=64 \
+             ! torchenc model-file={model} key-int-max=3 ! torchparse ! torchdec ! appsink name=out sync=false"
+        );
+        let pieces = collect(&line);
+        assert_eq!(pieces.len(), 5, "{model}");
+        assert!(pieces.iter().all(|piece| !piece.corrupted), "{model}: a picture was concealed");
+        let luma = &pieces[4].bytes[..96 * 64];
+        assert!(
+            luma.iter().any(|v| *v > 180) && luma.iter().any(|v| *v < 40),
+            "{model}: the white ball on black is gone"
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use gst_torch_runtime::planes::channels_last;
 use tch::nn::{Init, Path};
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::network::{CELLS, parameter};
 
@@ -70,8 +70,13 @@ impl Analysis {
         self.blocks.iter_mut().flatten().chain([&mut self.first, &mut self.last])
     }
 
-    pub(super) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
-        self.layers_mut().flat_map(|layer| [&mut layer.weight, &mut layer.bias])
+    /// Moves the weights.
+    pub(super) fn place(&mut self, device: Device) -> Result<(), TchError> {
+        self.layers_mut().try_for_each(|layer| {
+            layer.weight = layer.weight.f_to_device(device)?;
+            layer.bias = layer.bias.f_to_device(device)?;
+            Ok(())
+        })
     }
 
     /// Readies the weights to run in `kind`, once for all.

@@ -38,7 +38,7 @@ pub fn analyse(
         _ => map::<f32>(size, channels, |out| fill_analysis(canvas, predicted, indices, out)),
     }?;
     let linear = stage.transform(&residual.f_to_device(stage.device())?)?.f_to_device(Device::Cpu)?;
-    let moves = numbers_of(&stage.moves(&input.f_to_device(stage.device())?)?)?;
+    let moves = by_place(&stage.moves(&input.f_to_device(stage.device())?)?)?;
     let mut soft = vec![0.0; count * CELL];
     let (linear, moves) = (numbers::<f32>(&linear).map_err(torch)?, numbers::<f32>(&moves).map_err(torch)?);
     for (block, cells) in soft.chunks_exact_mut(CELLS * CELL).enumerate() {
@@ -72,7 +72,7 @@ pub fn correct(
         Kind::BFloat16 => map::<bf16>(size, channels, |out| fill_synthesis(linear, predicted, &levels, indices, out)),
         _ => map::<f32>(size, channels, |out| fill_synthesis(linear, predicted, &levels, indices, out)),
     }?;
-    let corrections = numbers_of(&stage.correction(&input.f_to_device(stage.device())?)?)?;
+    let corrections = by_place(&stage.correction(&input.f_to_device(stage.device())?)?)?;
     let corrections = numbers::<f32>(&corrections).map_err(torch)?;
     let mut cells = vec![[0; CELL]; indices.len() * CELLS];
     let blocks = slices.iter().flat_map(|slice| &slice.blocks).enumerate();
@@ -105,7 +105,7 @@ pub(super) fn map<T: Element>(size: [usize; 2], channels: usize, fill: impl FnOn
 }
 
 /// Place after place, fp32, in the memory of the CPU.
-pub(super) fn numbers_of(map: &Tensor) -> Result<Tensor> {
+pub(super) fn by_place(map: &Tensor) -> Result<Tensor> {
     map.f_permute([0, 2, 3, 1])?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()
 }
 
@@ -178,22 +178,8 @@ mod tests {
     use super::super::network::Config;
     use super::super::symbols::{self, Mode};
     use super::super::tensors;
+    use super::super::testing::{by_cell, chance, index_map, noise};
     use super::*;
-
-    /// Numbers that look like chance, the same in every run.
-    fn chance() -> impl FnMut(i32) -> i32 {
-        let mut state = 1u64;
-        move |below| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 40) as i32 % below
-        }
-    }
-
-    fn noise(columns: usize, rows: usize, next: &mut impl FnMut(i32) -> i32) -> Picture {
-        let mut picture = Picture::grey(columns, rows);
-        picture.planes.iter_mut().flat_map(|plane| &mut plane.data).for_each(|sample| *sample = next(256) as u8);
-        picture
-    }
 
     fn stage(store: &nn::VarStore, inter: bool) -> Stage {
         let stage = Stage::new(&store.root(), Config { synthesis: [24, 2], analysis: [8, 1], ..Config::MEDIUM }, inter)
@@ -211,17 +197,6 @@ mod tests {
         Tables::new(&stage.whole_inverse().unwrap(), &stage.whole_steps().unwrap()).unwrap()
     }
 
-    /// Step indices as tensors have them.
-    fn index_map(indices: &[u8], (columns, rows): (i64, i64)) -> Tensor {
-        let values: Vec<f32> = indices.iter().map(|v| f32::from(*v)).collect();
-        let map = Tensor::from_slice(&values).view([1, 1, rows, columns]);
-        map.upsample_nearest2d([rows * 2, columns * 2], None, None)
-    }
-
-    fn by_cell(map: &Tensor) -> Vec<f32> {
-        map.permute([0, 2, 3, 1]).contiguous().view([-1]).try_into().unwrap()
-    }
-
     #[test]
     fn latents_and_corrections_are_those_of_tensors() {
         tch::manual_seed(3);
@@ -236,7 +211,7 @@ mod tests {
             let prediction = if inter { noise(columns, rows, &mut next) } else { Picture::grey(columns, rows) };
             // At these, steps are whole sixteenths of a level, as training does not have them elsewhere.
             let indices: Vec<u8> = (0..columns * rows).map(|_| 32 + 16 * next(6) as u8).collect();
-            let map = index_map(&indices, (columns as i64, rows as i64));
+            let map = index_map(&indices, columns);
             let [samples, predicted] = [&canvas, &prediction].map(|p| tensors::of_pictures(&[p]).unwrap());
 
             let steps = stage.steps(&map).unwrap();

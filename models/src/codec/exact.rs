@@ -1,6 +1,6 @@
-//! The half of the codec's network that decoders run: convolutions in whole numbers.
+//! The half of the codec's networks that decoders run, synthesis and filters: convolutions in whole numbers.
 //!
-//! **Synthesis is exact.** What the decoder computes becomes the next picture's reference, so it must be the same to the last
+//! **They are exact.** What the decoder computes becomes the next picture's reference, so it must be the same to the last
 //! bit on every machine, thread count and precision. Activations are whole numbers within plus and minus 127, so are
 //! weights, in units of 1/256; a convolution's sum is a whole number of those units below 2^24, which fp32 accumulators hold
 //! exactly in any order of summation; it is then rounded to bfloat16 (what a bf16 convolution does anyway), and to the
@@ -132,8 +132,21 @@ impl Exact {
         Ok((channels_last(&weight.f_to_kind(kind)?)?, bias.f_to_kind(kind)?))
     }
 
-    /// As if there were more numbers than whole ones within bounds: see [`Synthesis::soften`].
-    fn forward_softly(&self, x: &Tensor, low: f64, past: Option<&Tensor>) -> Result<Tensor, TchError> {
+    /// Within bounds, and again after `past` was added; `softly` as [`ExactNetwork::soften`] says.
+    fn forward(&self, x: &Tensor, bounds: [f64; 2], past: Option<&Tensor>, softly: bool) -> Result<Tensor, TchError> {
+        if softly {
+            return self.forward_softly(x, bounds, past);
+        }
+        let kind = x.kind();
+        let (weight, bias) = match &self.whole {
+            Some((weight, bias)) if weight.kind() == kind => (weight.shallow_clone(), bias.shallow_clone()),
+            _ => self.whole(kind)?,
+        };
+        let padding = weight.size()[2] / 2;
+        settle(x.f_conv2d(&weight, Some(&bias), 1, padding, 1, 1)?, bounds, past)
+    }
+
+    fn forward_softly(&self, x: &Tensor, [low, _]: [f64; 2], past: Option<&Tensor>) -> Result<Tensor, TchError> {
         let most = ACTIVATION_MAX / WEIGHT_UNIT;
         let weight = channels_last(&self.weight.f_clamp(-most, most)?.f_to_kind(x.kind())?)?;
         let sums = x.f_conv2d(&weight, Some(self.bias.f_to_kind(x.kind())?), 1, weight.size()[2] / 2, 1, 1)?;
@@ -142,17 +155,6 @@ impl Exact {
             None if low == 0.0 => sums.f_relu(),
             None => Ok(sums),
         }
-    }
-
-    /// Within bounds, and again after `past` was added.
-    fn forward(&self, x: &Tensor, bounds: [f64; 2], past: Option<&Tensor>) -> Result<Tensor, TchError> {
-        let kind = x.kind();
-        let (weight, bias) = match &self.whole {
-            Some((weight, bias)) if weight.kind() == kind => (weight.shallow_clone(), bias.shallow_clone()),
-            _ => self.whole(kind)?,
-        };
-        let padding = weight.size()[2] / 2;
-        settle(x.f_conv2d(&weight, Some(&bias), 1, padding, 1, 1)?, bounds, past)
     }
 
     /// An error where a sum could leave the numbers that fp32 counts exactly.
@@ -179,13 +181,9 @@ impl Residual {
         Residual([self.0[0].share(), self.0[1].share()])
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let inner = self.0[0].forward(x, [0.0, ACTIVATION_MAX], None)?;
-        self.0[1].forward(&inner, [-ACTIVATION_MAX, ACTIVATION_MAX], Some(x))
-    }
-
-    fn forward_softly(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        self.0[1].forward_softly(&self.0[0].forward_softly(x, 0.0, None)?, -ACTIVATION_MAX, Some(x))
+    fn forward(&self, x: &Tensor, softly: bool) -> Result<Tensor, TchError> {
+        let inner = self.0[0].forward(x, [0.0, ACTIVATION_MAX], None, softly)?;
+        self.0[1].forward(&inner, [-ACTIVATION_MAX, ACTIVATION_MAX], Some(x), softly)
     }
 }
 
@@ -204,7 +202,7 @@ pub(super) struct Ends {
 }
 
 /// A network of whole numbers: what it sees is within plus and minus [`ACTIVATION_MAX`], what it says are corrections.
-pub(super) struct Synthesis {
+pub(super) struct ExactNetwork {
     first: Exact,
     blocks: Vec<Residual>,
     last: Exact,
@@ -212,7 +210,7 @@ pub(super) struct Synthesis {
     soft: bool,
 }
 
-impl Synthesis {
+impl ExactNetwork {
     pub(super) fn new(path: &Path, ends: Ends, [channels, blocks]: [i64; 2]) -> Result<Self, TchError> {
         let Ends { inputs, outputs, side, .. } = ends;
         let deviation = (2.0 / (9 * channels) as f64).sqrt();
@@ -223,7 +221,7 @@ impl Synthesis {
                 Exact::new(&(&path / 1), channels, channels, 3, deviation * 0.3)?,
             ]))
         };
-        Ok(Synthesis {
+        Ok(ExactNetwork {
             first: Exact::new(&(path / "first"), inputs, channels, side, ends.deviation)?,
             blocks: (0..blocks).map(block).collect::<Result<_, TchError>>()?,
             last: Exact::new(&(path / "last"), channels, outputs, side, 0.0)?,
@@ -234,7 +232,7 @@ impl Synthesis {
 
     pub(super) fn share(&self) -> Self {
         let blocks = self.blocks.iter().map(Residual::share).collect();
-        Synthesis {
+        ExactNetwork {
             first: self.first.share(),
             blocks,
             last: self.last.share(),
@@ -251,22 +249,14 @@ impl Synthesis {
 
     /// Whole sixteenths of a level, not within [`CORRECTION_MAX`] yet.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let [low, high] = [-ACTIVATION_MAX, ACTIVATION_MAX];
-        let mut x = if self.soft {
-            self.first.forward_softly(x, low, None)?
-        } else {
-            self.first.forward(x, [low, high], None)?
-        };
+        let mut x = self.first.forward(x, [-ACTIVATION_MAX, ACTIVATION_MAX], None, self.soft)?;
         for block in &self.blocks {
-            x = if self.soft { block.forward_softly(&x)? } else { block.forward(&x)? };
+            x = block.forward(&x, self.soft)?;
         }
         if self.rectified {
             x = x.f_relu()?;
         }
-        if self.soft {
-            return self.last.forward_softly(&x, f64::NEG_INFINITY, None);
-        }
-        self.last.forward(&x, [f64::NEG_INFINITY, f64::INFINITY], None)
+        self.last.forward(&x, [f64::NEG_INFINITY, f64::INFINITY], None, self.soft)
     }
 
     /// The same as fp32 and within its bounds.
@@ -282,9 +272,13 @@ impl Synthesis {
         self.first.weight.device()
     }
 
-    /// The weights as they are learnt.
-    pub(super) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
-        self.layers_mut().flat_map(|layer| [&mut layer.weight, &mut layer.bias])
+    /// Moves the weights as they are learnt.
+    pub(super) fn place(&mut self, device: Device) -> Result<(), TchError> {
+        self.layers_mut().try_for_each(|layer| {
+            layer.weight = layer.weight.f_to_device(device)?;
+            layer.bias = layer.bias.f_to_device(device)?;
+            Ok(())
+        })
     }
 
     /// Makes the whole numbers, as `kind`, once for all.

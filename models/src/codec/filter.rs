@@ -2,18 +2,17 @@
 //!
 //! Synthesis sees a picture cell by cell, 8x8 luma samples at once, in sight of the latents. The filter sees what came of it at
 //! four times the resolution, *square* by square: 2x2 luma samples and the one of U and V that go with them. What cells and
-//! their rounding did wrong it can tell from the picture, and what it learns of one place holds for all sixteen of a cell: in
-//! trials of five minutes, with brightness left in, one of 8x8 or 4x4 samples learnt nothing, and this one a quarter of a
-//! decibel and more. It is exact, as synthesis is: see [`super::exact`]. After Park and Kim, "CNN-based in-loop filtering for coding efficiency
-//! improvement", IVMSP 2016.
+//! their rounding did wrong it can tell from the picture, and what it learns of one place holds for all sixteen of a cell;
+//! with larger squares there is hardly anything that it learns. It is exact, as synthesis is: see [`super::exact`]. After Park
+//! and Kim, "CNN-based in-loop filtering for coding efficiency improvement", IVMSP 2016.
 
 use gst_torch_runtime::planes::{Element, channels_last, numbers};
 use multiversion::multiversion;
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
-use super::cells::{correction, map, numbers_of, raster, torch};
-use super::exact::{ACTIVATION_MAX, Ends, Synthesis, bound};
+use super::cells::{by_place, correction, map, raster, torch};
+use super::exact::{ACTIVATION_MAX, Ends, ExactNetwork, bound};
 use super::network;
 use super::picture::{Picture, Plane};
 use super::symbols::{Block, CELLS, CHROMA, Symbols};
@@ -33,27 +32,18 @@ const DETAIL: i16 = 2;
 pub struct Filter {
     /// Whether there is a prediction.
     inter: bool,
-    network: Synthesis,
+    pub(super) network: ExactNetwork,
 }
 
 impl Filter {
     /// Of so many channels and residual blocks.
     pub(super) fn new(path: &Path, inter: bool, size: [i64; 2]) -> Result<Self, TchError> {
-        let inputs = if inter { 2 } else { 1 } * SQUARES + 1;
-        let ends = Ends { inputs, outputs: SQUARES, side: 3, deviation: 0.1, rectified: true };
-        Ok(Filter { inter, network: Synthesis::new(path, ends, size)? })
+        let ends = Ends { inputs: inputs(inter), outputs: SQUARES, side: 3, deviation: 0.1, rectified: true };
+        Ok(Filter { inter, network: ExactNetwork::new(path, ends, size)? })
     }
 
     pub(super) fn share(&self) -> Self {
         Filter { inter: self.inter, network: self.network.share() }
-    }
-
-    pub(super) fn network(&self) -> &Synthesis {
-        &self.network
-    }
-
-    pub(super) fn network_mut(&mut self) -> &mut Synthesis {
-        &mut self.network
     }
 
     /// What it says, not within its bounds yet: a forward pass alone. The input is `(1, 13, h, w)`, of intra pictures
@@ -64,8 +54,7 @@ impl Filter {
 
     /// Multiplications a luma sample.
     pub(super) fn macs(inter: bool, [channels, blocks]: [i64; 2]) -> f64 {
-        let inputs = if inter { 2 } else { 1 } * SQUARES + 1;
-        (channels * 9 * (inputs + blocks * 2 * channels + SQUARES)) as f64 / 4.0
+        (channels * 9 * (inputs(inter) + blocks * 2 * channels + SQUARES)) as f64 / 4.0
     }
 
     /// What it adds to a picture, in sixteenths of a level, cell by cell as all of it: `picture` are whole samples less 128, as
@@ -86,7 +75,7 @@ impl Filter {
         let squares = [height, width].map(|cells| cells * ACROSS as i64);
         let index = network::index_input(index)?.f_upsample_nearest2d(squares, None, None)?;
         let input = if self.inter {
-            Tensor::f_cat(&[&detail(&picture)?, &detail(&to_squares(prediction)?)?, &index], 1)?
+            Tensor::f_cat(&[&detail(&picture)?, &index, &detail(&to_squares(prediction)?)?], 1)?
         } else {
             Tensor::f_cat(&[&detail(&picture)?, &index], 1)?
         };
@@ -105,14 +94,14 @@ impl Filter {
         corrections: &mut [Cell],
     ) -> Result<(), TchError> {
         let (columns, rows) = picture.blocks();
-        let (predicted, parts) = if self.inter { (Some(prediction), 2) } else { (None, 1) };
-        let (size, channels) = ([rows, columns].map(|blocks| blocks * 2 * ACROSS), parts * SQUARE + 1);
+        let predicted = self.inter.then_some(prediction);
+        let (size, channels) = ([rows, columns].map(|blocks| blocks * 2 * ACROSS), inputs(self.inter) as usize);
         let input = match kind {
             Kind::BFloat16 => map(size, channels, |out| fill::<half::bf16>(picture, predicted, indices, out)),
             _ => map(size, channels, |out| fill::<f32>(picture, predicted, indices, out)),
         }?;
         let device = self.network.device();
-        let said = numbers_of(&self.correction(&input.f_to_device(device)?)?)?;
+        let said = by_place(&self.correction(&input.f_to_device(device)?)?)?;
         let said = numbers::<f32>(&said).map_err(torch)?;
         let blocks = slices.iter().flat_map(|slice| &slice.blocks).enumerate();
         for (block, _) in blocks.filter(|(_, block)| Block::is_corrected(block)) {
@@ -129,6 +118,11 @@ impl Filter {
         }
         Ok(())
     }
+}
+
+/// Channels that it sees: the picture, the step index, and the prediction where there is one.
+fn inputs(inter: bool) -> i64 {
+    SQUARES + 1 + if inter { SQUARES } else { 0 }
 }
 
 /// Where the samples of a square are in its cell.
@@ -195,7 +189,7 @@ fn blurred(numbers: &[u16], width: usize, count: u16) -> Vec<i16> {
     out
 }
 
-/// Detail of samples and of the prediction, and the index from -127 to 126: whole numbers that bf16 has.
+/// Detail of samples, the index from -127 to 126, and detail of the prediction: whole numbers that bf16 has.
 // Compiled for several sets of instructions, as the one above; they give the same bits.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn fill<T: Element>(picture: &Picture, prediction: Option<&Picture>, indices: &[u8], out: &mut [T]) {
@@ -206,7 +200,7 @@ fn fill<T: Element>(picture: &Picture, prediction: Option<&Picture>, indices: &[
     for (y, out) in out.chunks_exact_mut(width * channels).enumerate() {
         let means = [0, 1, 2].map(|plane| &means[plane][y * width..][..width]);
         let pictures = [Some(picture), prediction].into_iter().flatten();
-        for (first, picture) in (0..).step_by(SQUARE).zip(pictures) {
+        for (first, picture) in [0, SQUARE + 1].into_iter().zip(pictures) {
             let [luma, u, v] = &picture.planes;
             let (above, below) = (luma.row(y * 2).as_chunks().0, luma.row(y * 2 + 1).as_chunks().0);
             let rows = above.iter().zip(below).zip(u.row(y).iter().zip(v.row(y)));
@@ -218,7 +212,7 @@ fn fill<T: Element>(picture: &Picture, prediction: Option<&Picture>, indices: &[
             }
         }
         for (x, out) in out.chunks_exact_mut(channels).enumerate() {
-            out[channels - 1] = bound((i16::from(indices[y / 8 * columns + x / 8]) - 64) * 2);
+            out[SQUARE] = bound((i16::from(indices[y / 8 * columns + x / 8]) - 64) * 2);
         }
     }
 }
@@ -230,21 +224,13 @@ mod tests {
     use super::super::exact::CORRECTION_MAX;
     use super::super::symbols::{self, CELL, Mode};
     use super::super::tensors;
+    use super::super::testing::{by_cell, chance, index_map, noise};
     use super::*;
-
-    fn noise(columns: usize, rows: usize, seed: &mut u64) -> Picture {
-        let mut picture = Picture::grey(columns, rows);
-        for sample in picture.planes.iter_mut().flat_map(|plane| &mut plane.data) {
-            *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            *sample = (*seed >> 56) as u8;
-        }
-        picture
-    }
 
     #[test]
     fn corrections_are_those_of_tensors_in_both_precisions_and_none_in_blocks_that_rest() {
         tch::manual_seed(5);
-        let (columns, rows, mut seed) = (3, 2, 9);
+        let (columns, rows, mut next) = (3, 2, chance());
         let _guard = tch::no_grad_guard();
         for inter in [false, true] {
             let store = nn::VarStore::new(Device::Cpu);
@@ -252,16 +238,14 @@ mod tests {
             for (_, mut variable) in store.variables() {
                 let _ = variable.f_normal_(0.0, 0.15).unwrap();
             }
-            let picture = noise(columns, rows, &mut seed);
-            let prediction = if inter { noise(columns, rows, &mut seed) } else { Picture::grey(columns, rows) };
+            let picture = noise(columns, rows, &mut next);
+            let prediction = if inter { noise(columns, rows, &mut next) } else { Picture::grey(columns, rows) };
             let indices: Vec<u8> = (0..columns * rows).map(|i| 40 + 7 * i as u8).collect();
-            let values: Vec<f32> = indices.iter().map(|v| f32::from(*v)).collect();
-            let index = Tensor::from_slice(&values).view([1, 1, rows as i64, columns as i64]);
-            let index = index.upsample_nearest2d([rows as i64 * 2, columns as i64 * 2], None, None);
+            let index = index_map(&indices, columns);
             let [samples, predicted] = [&picture, &prediction].map(|p| tensors::of_pictures(&[p]).unwrap());
             let expected = filter.correct(&samples, &predicted, &index, Kind::Float).unwrap();
             assert!(expected.abs().max().double_value(&[]) > 100.0, "the test would prove nothing");
-            let expected: Vec<f32> = expected.permute([0, 2, 3, 1]).contiguous().view([-1]).try_into().unwrap();
+            let expected = by_cell(&expected);
             let kind = if inter { symbols::Kind::Inter } else { symbols::Kind::Intra };
             let mut symbols = Symbols::new(kind, true, 64, columns, rows);
             if inter {
@@ -308,10 +292,10 @@ mod tests {
         let mut filter = Filter::new(&store.root(), false, [16, 2]).unwrap();
         let _guard = tch::no_grad_guard();
         let _ = store.variables()["last.weight"].shallow_clone().f_normal_(0.0, 0.1).unwrap();
-        let picture = tensors::of_pictures(&[&noise(2, 2, &mut 3)]).unwrap() * 0.2;
+        let picture = tensors::of_pictures(&[&noise(2, 2, &mut chance())]).unwrap() * 0.2;
         let index = Tensor::full([1, 1, 4, 4], 64.0, (Kind::Float, Device::Cpu));
         let mut run = |soft| {
-            filter.network_mut().soften(soft);
+            filter.network.soften(soft);
             filter.correct(&picture.round(), &picture.zeros_like(), &index, Kind::Float).unwrap()
         };
         let (whole, soft) = (run(false), run(true));

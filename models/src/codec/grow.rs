@@ -1,35 +1,29 @@
 //! A larger network that begins as a smaller one: it computes the same at first, and what is new learns from there (Chen et
 //! al., "Net2Net", 2016).
 
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor, nn};
 
 use super::model;
 
 /// Fills the variables of a network from the weights of one that may have fewer channels and blocks, and no filter. New
-/// channels keep what they began with, but nothing that was there listens to them yet; new blocks pass on what they get. Errors name the tensor.
+/// channels keep what they began with, but nothing that was there listens to them yet; new blocks pass on what they get; a new
+/// filter adds nothing, but that of inter pictures begins as that of intra pictures, as it hardly learns by itself. Errors name
+/// the tensor.
 pub fn fill(store: &mut nn::VarStore, bytes: &[u8]) -> Result<(), String> {
     if model::fill(store, bytes).is_ok() {
         return Ok(());
     }
     let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights are not a safetensors file: {e}"))?;
+    let tensor = |name: &str| file.tensor(name).ok().filter(|view| view.dtype() == Dtype::F32);
     for (name, variable) in store.variables() {
-        let view = file.tensor(&name).ok().filter(|view| view.dtype() == Dtype::F32);
-        let Some(view) = view else {
-            // A filter that was not there adds nothing yet, as it begins with a last layer of zeros; but that of inter pictures
-            // begins as that of intra pictures, as it hardly learns by itself.
-            if name.contains(".filter.") {
-                let twin = name.replacen("inter.", "intra.", 1);
-                if let Some(view) = file.tensor(&twin).ok().filter(|view| view.dtype() == Dtype::F32) {
-                    put_twin(&variable, &view).map_err(|e| format!("tensor '{twin}': {e}"))?;
-                }
-                continue;
-            }
+        let of_filter = name.contains(".filter.");
+        let twin = name.replacen("inter.filter.", "intra.filter.", 1);
+        let Some(view) = tensor(&name).or_else(|| tensor(&twin)) else {
             // The second half of a block that was not there: nothing is added to what passes.
             if name.contains(".blocks.") && (name.ends_with(".1.weight") || name.ends_with(".1.bias")) {
                 put(&variable, None, &name)?;
-            } else if !name.contains(".blocks.") && !name.starts_with(model::TRAINING) {
+            } else if !of_filter && !name.contains(".blocks.") && !name.starts_with(model::TRAINING) {
                 return Err(format!("the weights lack the tensor '{name}'"));
             }
             continue;
@@ -63,27 +57,6 @@ fn put(variable: &Tensor, values: Option<&Tensor>, name: &str) -> Result<(), Str
         corner.f_copy_(values)
     };
     put().map_err(|e| format!("tensor '{name}': {e}"))
-}
-
-/// Puts the values of an intra picture's filter into that of inter pictures, where they fit. Its first layer sees a prediction
-/// besides, between the picture and the step index; to that it does not listen yet.
-fn put_twin(variable: &Tensor, view: &TensorView) -> Result<(), tch::TchError> {
-    let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-    let values = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
-    let size = variable.size();
-    let _guard = tch::no_grad_guard();
-    if shape == size {
-        return variable.shallow_clone().f_copy_(&values);
-    }
-    if let (&[outputs, seen, ..], &[own_outputs, inputs, ..]) = (&shape[..], &size[..])
-        && outputs == own_outputs
-        && seen < inputs
-    {
-        let _ = variable.shallow_clone().f_zero_()?;
-        variable.f_narrow(1, 0, seen - 1)?.f_copy_(&values.f_narrow(1, 0, seen - 1)?)?;
-        variable.f_narrow(1, inputs - 1, 1)?.f_copy_(&values.f_narrow(1, seen - 1, 1)?)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -142,6 +115,7 @@ mod tests {
         let error = fill(&mut small, &bytes(&large)).unwrap_err();
         assert!(error.contains("expected no more than"), "{error}");
     }
+
     #[test]
     fn a_filter_of_inter_pictures_begins_as_that_of_intra_pictures() {
         let config = Config { synthesis: [16, 0], analysis: [8, 0], intra_filter: Some([8, 1]), inter_filter: None };

@@ -16,7 +16,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::analysis::Analysis;
 use super::basis;
-use super::exact::{ACTIVATION_MAX, Ends, Synthesis, bound};
+use super::exact::{ACTIVATION_MAX, Ends, ExactNetwork, bound};
 use super::filter::Filter;
 use super::symbols::CELL;
 
@@ -108,7 +108,7 @@ pub struct Stage {
     /// Binary logarithms that multiply the steps, `(ANCHORS, 96)`.
     gains: Tensor,
     analysis: Analysis,
-    synthesis: Synthesis,
+    synthesis: ExactNetwork,
     filter: Option<Filter>,
 }
 
@@ -128,7 +128,7 @@ impl Stage {
             inverse: transform("inverse")?,
             gains: parameter(path, "gains", &[ANCHORS, CELLS], Init::Const(0.0))?,
             analysis: Analysis::new(&(path / "analysis"), inputs, config.analysis)?,
-            synthesis: Synthesis::new(&(path / "synthesis"), ends, config.synthesis)?,
+            synthesis: ExactNetwork::new(&(path / "synthesis"), ends, config.synthesis)?,
             filter: config.filter(inter).map(|size| Filter::new(&(path / "filter"), inter, size)).transpose()?,
         })
     }
@@ -256,7 +256,7 @@ impl Stage {
 
     /// Has the filter learn in any numbers, or in whole ones within bounds, which is what it computes in otherwise.
     pub fn soften_filter(&mut self, soft: bool) {
-        self.filter.iter_mut().for_each(|filter| filter.network_mut().soften(soft));
+        self.filter.iter_mut().for_each(|filter| filter.network.soften(soft));
     }
 
     /// Readies the stage to run in `kind`, without gradients, from now on. Shares no state with the original but weights,
@@ -267,18 +267,17 @@ impl Stage {
         self.analysis.prepare(kind)
     }
 
-    fn exact_mut(&mut self) -> impl Iterator<Item = &mut Synthesis> {
-        self.filter.as_mut().map(Filter::network_mut).into_iter().chain([&mut self.synthesis])
+    fn exact_mut(&mut self) -> impl Iterator<Item = &mut ExactNetwork> {
+        self.filter.iter_mut().map(|filter| &mut filter.network).chain([&mut self.synthesis])
     }
 
     /// Moves the weights.
     pub fn place(&mut self, device: Device) -> Result<(), TchError> {
-        let exact = self.filter.as_mut().map(Filter::network_mut).into_iter().chain([&mut self.synthesis]);
-        let own = [&mut self.forward, &mut self.inverse, &mut self.gains].into_iter();
-        for tensor in own.chain(exact.flat_map(Synthesis::tensors_mut)).chain(self.analysis.tensors_mut()) {
+        for tensor in [&mut self.forward, &mut self.inverse, &mut self.gains] {
             *tensor = tensor.f_to_device(device)?;
         }
-        Ok(())
+        self.analysis.place(device)?;
+        self.exact_mut().try_for_each(|network| network.place(device))
     }
 
     pub fn device(&self) -> Device {
@@ -288,7 +287,7 @@ impl Stage {
     /// Whether what a decoder runs is exact.
     pub fn check(&self) -> Result<(), String> {
         self.synthesis.check("synthesis")?;
-        self.filter.as_ref().map_or(Ok(()), |filter| filter.network().check("filter"))
+        self.filter.as_ref().map_or(Ok(()), |filter| filter.network.check("filter"))
     }
 }
 

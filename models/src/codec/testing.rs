@@ -1,4 +1,7 @@
+use tch::Tensor;
+
 use super::canvas::Frame;
+use super::picture::Picture;
 use super::stream::{self, Coding, Colour, Found, Header, PictureUnit, Subsampling};
 use super::symbols::Kind;
 
@@ -33,6 +36,34 @@ pub fn frame(header: &Header, shift: usize) -> Frame {
         }
     }
     frame
+}
+
+/// Numbers that look like chance, the same in every run.
+pub fn chance() -> impl FnMut(i32) -> i32 {
+    let mut state = 1u64;
+    move |below| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as i32 % below
+    }
+}
+
+/// A picture of so many blocks with samples that `next` draws.
+pub fn noise(columns: usize, rows: usize, next: &mut impl FnMut(i32) -> i32) -> Picture {
+    let mut picture = Picture::grey(columns, rows);
+    picture.planes.iter_mut().flat_map(|plane| &mut plane.data).for_each(|sample| *sample = next(256) as u8);
+    picture
+}
+
+/// Step indices of blocks as tensors have them, cell by cell.
+pub fn index_map(indices: &[u8], columns: usize) -> Tensor {
+    let [columns, rows] = [columns, indices.len() / columns].map(|side| side as i64);
+    let values: Vec<f32> = indices.iter().map(|v| f32::from(*v)).collect();
+    Tensor::from_slice(&values).view([1, 1, rows, columns]).upsample_nearest2d([rows * 2, columns * 2], None, None)
+}
+
+/// The numbers of a map `(1, channels, h, w)`, place after place.
+pub fn by_cell(map: &Tensor) -> Vec<f32> {
+    map.permute([0, 2, 3, 1]).contiguous().view([-1]).try_into().unwrap()
 }
 
 pub fn psnr(a: &Frame, b: &Frame) -> f64 {

@@ -17,7 +17,7 @@ pub struct Args {
     /// Fine-tune the built-in model to one camera or show: the same as --data CLIP with settings that fit into minutes
     #[arg(long, value_name = "CLIP", conflicts_with = "data")]
     pub adapt: Option<Source>,
-    /// Kind of latents; --stage, --size and --length are for residual ones
+    /// Kind of latents; --stage, --part, --size and --length are for residual ones
     #[arg(long, value_enum, default_value_t = Coding::Residual)]
     pub coding: Coding,
     /// What learns, one after the other: the networks of intra and of inter pictures, the prior of the entropy coder

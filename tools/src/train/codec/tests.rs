@@ -45,8 +45,13 @@ fn clip(path: &Path, moves: bool) {
 }
 
 fn tensors(path: &Path) -> Vec<String> {
-    let bytes = std::fs::read(path).unwrap();
-    SafeTensors::deserialize(&bytes).unwrap().names().into_iter().cloned().collect()
+    contents(&std::fs::read(path).unwrap()).into_keys().collect()
+}
+
+/// The bytes of the tensors of a file, by name.
+fn contents(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let file = SafeTensors::deserialize(bytes).unwrap();
+    file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect()
 }
 
 const QUICK: &str = "--steps 2 --every 2 --batch-size 1 --cut 32 --length 3 --shots 2 --threads 1";
@@ -81,13 +86,11 @@ fn a_run_that_stopped_in_its_second_stage_goes_on_there() {
         train(&format!("{place} {}", QUICK.replace("--steps 2", words)))
     };
     let read = || {
-        let bytes = std::fs::read(out.join("codec.safetensors")).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let values = |stage: &str| {
-            let own = file.tensors().into_iter().filter(|(name, _)| name.starts_with(stage));
-            own.map(|(name, tensor)| (name, tensor.data().to_vec())).collect::<BTreeMap<_, _>>()
-        };
-        [values("intra."), values("inter.")]
+        let tensors = contents(&std::fs::read(out.join("codec.safetensors")).unwrap());
+        ["intra.", "inter."].map(|stage| {
+            let own = tensors.iter().filter(|(name, _)| name.starts_with(stage));
+            own.map(|(name, bytes)| (name.clone(), bytes.clone())).collect::<BTreeMap<_, _>>()
+        })
     };
     run("--steps 2").unwrap();
     let [intra, inter] = read();
@@ -105,12 +108,8 @@ fn a_prior_is_learnt_for_networks_that_are_there() {
     let (video, out) = (folder.path().join("rings.avi"), folder.path().join("out"));
     clip(&video, true);
     train(&format!("--data {} --out {} --from codec-s --stage prior {QUICK}", video.display(), out.display())).unwrap();
-    let read = |bytes: &[u8]| {
-        let file = SafeTensors::deserialize(bytes).unwrap();
-        file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect::<BTreeMap<_, _>>()
-    };
-    let before = read(&model::find("codec-s").unwrap().1);
-    let after = read(&std::fs::read(out.join("codec.safetensors")).unwrap());
+    let before = contents(&model::find("codec-s").unwrap().1);
+    let after = contents(&std::fs::read(out.join("codec.safetensors")).unwrap());
     for (name, values) in &before {
         assert_eq!(after.get(name) == Some(values), name != model::PRIOR, "{name}");
     }
@@ -125,12 +124,8 @@ fn of_a_filter_nothing_else_learns() {
         train(&format!("--data {} --out {} --part filter {words} {QUICK}", video.display(), out.display()))
     };
     run("--from codec-s --size medium --stage intra,inter").unwrap();
-    let read = |bytes: &[u8]| {
-        let file = SafeTensors::deserialize(bytes).unwrap();
-        file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect::<BTreeMap<_, _>>()
-    };
-    let before = read(&model::find("codec-s").unwrap().1);
-    let after = read(&std::fs::read(out.join("codec.safetensors")).unwrap());
+    let before = contents(&model::find("codec-s").unwrap().1);
+    let after = contents(&std::fs::read(out.join("codec.safetensors")).unwrap());
     assert!(!before.contains_key("inter.filter.last.weight"));
     let changed = |name: &str| before.get(name) != after.get(name);
     for name in after.keys() {
