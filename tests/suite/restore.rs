@@ -10,6 +10,7 @@ use crate::common;
 mod custom;
 mod exact;
 mod live;
+mod recurrence;
 mod reference;
 mod scale;
 mod tiles;

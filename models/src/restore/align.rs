@@ -29,6 +29,9 @@ struct Patience {
 /// First by what it is, then by where it is: amid what rests, hardly anything moves.
 const PATIENCE: [Patience; 2] =
     [Patience { noise: 1.6, better: 1.5, about: 0.0 }, Patience { noise: 3.0, better: 4.0, about: 0.85 }];
+/// A block whose difference has a mean square of so many times that of noise is where it belongs, the second where all about it
+/// rested before: what would match better would match the noise.
+const ENOUGH: [f64; 2] = [1.0, 1.9];
 /// A part of a block's variance, as which texture that was not restored counts, or so many squared levels.
 const SOFT: f64 = 0.15;
 const BLUR: f64 = 10.0;
@@ -96,9 +99,12 @@ impl Aligner {
 /// noise, too, has a best match somewhere, and only its neighbours tell a block that it is none.
 fn settings(level: f64, times: usize) -> Settings {
     let left = left(level, times);
+    let [enough, enough_at_rest] = ENOUGH.map(|times| (times * left * left) as f32);
     Settings {
         lambda: (2.5 * left) as f32 + 1.0,
         dead: (4.2 * left) as f32 + 2.0,
+        enough,
+        enough_at_rest,
         range: RANGE,
         effort: Effort::Fast,
         threads: 1,

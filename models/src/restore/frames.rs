@@ -10,9 +10,9 @@ use gst_torch_runtime::planes::{
 use gst_torch_runtime::{Error, Result};
 use tch::{Device, Kind};
 
-use super::UNIT;
 use super::maps::Maps;
 use super::samples::Frame;
+use super::{Config, SAMPLES, UNIT};
 
 /// Copies a frame, converted if need be.
 pub fn read(frame: &Planes) -> Result<Frame> {
@@ -109,9 +109,31 @@ fn shape(reason: String) -> Error {
     Error::torch("restorer", reason)
 }
 
+/// The input of a built-in network, on maps of so many columns and rows: the picture, where there is one the restored `history`,
+/// and what [`Config::constants`] says with the noise level, in levels of 8 bits.
+pub fn input(
+    config: &Config,
+    (width, height): (usize, usize),
+    picture: &Frame,
+    history: Option<&Frame>,
+    level: f64,
+) -> Maps {
+    let mut maps = Maps::zeros(config.inputs() as usize, height, width);
+    to_maps(picture, &mut maps, 0);
+    if let Some(history) = history {
+        to_maps(history, &mut maps, SAMPLES as usize);
+    }
+    let constants = config.constants(picture, level);
+    let first = maps.data.len() - constants.len() * width * height;
+    for (plane, constant) in maps.data[first..].chunks_exact_mut(width * height).zip(constants) {
+        plane.fill(constant);
+    }
+    maps
+}
+
 /// Writes the samples of a picture to six channels of `maps` from `first` on. Where the maps are larger than the picture,
 /// its border is repeated.
-pub fn to_maps(picture: &Frame, maps: &mut Maps, first: usize) {
+fn to_maps(picture: &Frame, maps: &mut Maps, first: usize) {
     let [luma, u, v] = &picture.picture.planes;
     // All that the canvas has is the border of what it shows.
     let row_of = |y: usize, rows: usize| y.min(rows - 1);

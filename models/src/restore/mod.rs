@@ -33,6 +33,7 @@ pub mod maps;
 pub mod memory;
 pub mod network;
 pub mod noise;
+mod recurrence;
 pub mod restorer;
 pub mod samples;
 pub mod steady;

@@ -1,8 +1,7 @@
 //! One stream's restorer: takes frames of any format and gives restored ones.
 //!
-//! A frame is handed over with [`Restorer::submit`], which starts the network where it can, and taken back with
-//! [`Pending::finish`], in the same order. Several frames may be under way. A recurrent network, which sees what it made of
-//! the frame before, begins a frame only when the one before is finished; that happens inside `finish`.
+//! A frame is handed over with [`Restorer::submit`], which starts the network, and taken back with [`Pending::finish`], in the
+//! same order. Several frames may be under way; how a recurrent network sees them one by one is in [`super::recurrence`].
 
 use std::sync::{Arc, Mutex};
 
@@ -12,17 +11,15 @@ use gst_torch_runtime::planes::{
 use gst_torch_runtime::{Batching, Engine, Error, Model, Result};
 use tch::{Device, Kind as Number};
 
-use super::align::Aligner;
-use super::colour;
 use super::compose::{self, Mask};
 use super::custom::{Custom, Kind, Wishes};
 use super::frames::{self, Buffer};
 use super::interface::Interface;
 use super::maps::Maps;
+use super::recurrence::{Job, Recurrence, Turn};
 use super::samples::Frame;
-use super::steady::Steady;
 use super::tiler::{Order, Run, Tiler};
-use super::{Config, SAMPLES, lock, noise};
+use super::{lock, noise};
 
 /// How a restorer is set up.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -55,23 +52,15 @@ impl Default for Request {
     }
 }
 
-/// What is remembered between frames.
-#[derive(Default)]
-struct History {
-    aligner: Aligner,
-    restored: Option<Frame>,
-    steady: Steady,
-}
-
 /// See the module.
 pub struct Restorer {
     name: String,
     interface: Interface,
     frame: FrameInfo,
     output: FrameInfo,
-    tiler: Tiler,
+    tiler: Arc<Tiler>,
     engine: Arc<Engine>,
-    history: Mutex<History>,
+    recurrence: Option<Recurrence>,
     /// The noise of late, as estimated.
     level: Mutex<Option<f64>>,
 }
@@ -89,15 +78,19 @@ impl Restorer {
         let interface = Interface::of(model, frame, &options.wishes)?;
         let (width, height, scale) = (frame.width, frame.height, interface.scale());
         let tiler = Tiler::new(model, &interface, (width, height), (options.tile_size, options.tile_overlap));
-        let engine = tiler.prepare(regions)?;
+        let (engine, tiler, name) = (tiler.prepare(regions)?, Arc::new(tiler), model.info().name.clone());
+        let recurrence = match &interface {
+            Interface::Samples(config) if config.history => Some(Recurrence::new(&name, *config, Arc::clone(&tiler))?),
+            _ => None,
+        };
         Ok(Arc::new(Restorer {
-            name: model.info().name.clone(),
+            name,
             interface,
             frame: *frame,
             output: FrameInfo { width: width * scale, height: height * scale, ..*frame },
             tiler,
             engine,
-            history: Mutex::default(),
+            recurrence,
             level: Mutex::default(),
         }))
     }
@@ -132,7 +125,7 @@ impl Restorer {
         self.tiler.take_notices()
     }
 
-    /// Reads a frame, and starts on it where the network remembers nothing.
+    /// Reads a frame, and starts on it.
     ///
     /// # Errors
     /// When the frame is not of the kind that was agreed on.
@@ -149,10 +142,14 @@ impl Restorer {
             Interface::Samples(config) => {
                 let picture = frames::read(frame)?;
                 let level = if config.level { self.level(&picture, &request) } else { 0.0 };
-                if config.history {
-                    Work::Waiting { picture, level }
-                } else {
-                    started(self.samples(config, &picture, None, level))?
+                match &self.recurrence {
+                    Some(recurrence) => Work::Turn(recurrence.start(Job {
+                        picture,
+                        level,
+                        request: request.clone(),
+                        parts: parts.clone(),
+                    })),
+                    None => started(frames::input(config, self.tiler.maps(), &picture, None, level))?,
                 }
             }
             Interface::Custom { reader, .. } => {
@@ -198,22 +195,6 @@ impl Restorer {
         *level.insert(before + ESTIMATE_WEIGHT * (now - before))
     }
 
-    /// The input of a built-in network.
-    fn samples(&self, config: &Config, picture: &Frame, history: Option<&Frame>, level: f64) -> Maps {
-        let (width, height) = self.tiler.maps();
-        let mut maps = Maps::zeros(config.inputs() as usize, height, width);
-        frames::to_maps(picture, &mut maps, 0);
-        if let Some(history) = history {
-            frames::to_maps(history, &mut maps, SAMPLES as usize);
-        }
-        let constants = config.constants(picture, level);
-        let first = maps.data.len() - constants.len() * width * height;
-        for (plane, constant) in maps.data[first..].chunks_exact_mut(width * height).zip(constants) {
-            plane.fill(constant);
-        }
-        maps
-    }
-
     /// The input of a user's network.
     fn numbers(&self, reader: &Preprocessor, frame: &Planes) -> Result<Maps> {
         let tensor = reader.run_on(frame, Device::Cpu, Number::Float, planes::Layout::Contiguous)?;
@@ -222,33 +203,6 @@ impl Restorer {
 
     fn torch(&self, error: &tch::TchError) -> Error {
         Error::torch(&self.name, error.to_string())
-    }
-
-    /// Runs a recurrent network on the next frame.
-    fn next(&self, config: &Config, picture: Frame, level: f64, pending: (&Request, Order)) -> Result<Frame> {
-        let (request, order) = pending;
-        // Taken out, so that a frame that fails leaves none behind.
-        let mut history = std::mem::take(&mut *lock(&self.history));
-        if request.fresh {
-            history = History::default();
-        }
-        let moved = history.restored.take().and_then(|before| history.aligner.align(&picture, &before, level));
-        let input = self.samples(config, &picture, moved.as_ref(), level);
-        let output = self.tiler.collect(self.tiler.start(&input, order)?, &input, order)?;
-        let mut restored = self.picture(&output)?;
-        if let Some(before) = &moved {
-            history.steady.hold(&mut restored, before, history.aligner.blocks(), level);
-        }
-        // Only for the eye: from history that is put right, the network's next colours are further off.
-        let mut shown = restored.clone();
-        colour::keep(&mut shown, &picture, level);
-        if let Some(regions) = &request.regions {
-            restored = inside(&restored, &picture, regions)?;
-            shown = inside(&shown, &picture, regions)?;
-        }
-        history.restored = Some(restored);
-        *lock(&self.history) = history;
-        Ok(shown)
     }
 
     fn picture(&self, output: &Maps) -> Result<Frame> {
@@ -313,7 +267,7 @@ impl Restorer {
 enum Work {
     Nothing,
     Started { input: Maps, run: Run },
-    Waiting { picture: Frame, level: f64 },
+    Turn(Turn),
 }
 
 /// A frame under way.
@@ -360,11 +314,8 @@ impl Pending {
                     }
                 }
             }
-            (Work::Waiting { picture, level }, Interface::Samples(config)) => {
-                Restored::Picture(restorer.next(config, picture, level, (&request, order))?)
-            }
-            // Only samples wait.
-            (Work::Nothing | Work::Waiting { .. }, _) => return Ok(()),
+            (Work::Turn(turn), _) => Restored::Picture(turn.wait()?),
+            (Work::Nothing, _) => return Ok(()),
         };
         restorer.put(&restored, &request, out)
     }
@@ -374,14 +325,4 @@ enum Restored {
     Picture(Frame),
     /// RGB or grey, 0 to 1.
     Levels(Maps),
-}
-
-/// `restored` inside `regions`, and `picture` around them.
-fn inside(restored: &Frame, picture: &Frame, regions: &[Rect]) -> Result<Frame> {
-    let info = FrameInfo::new(PixelFormat::I420, picture.width, picture.height);
-    let (mut within, mut whole) = (Buffer::new(info), Buffer::new(info));
-    frames::write(restored, &mut within.planes_mut()?)?;
-    frames::write(picture, &mut whole.planes_mut()?)?;
-    compose::blend(&within.planes()?, &Mask::of_regions(&info, regions, 1.0), &mut whole.planes_mut()?);
-    frames::read(&whole.planes()?)
 }

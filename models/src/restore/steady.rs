@@ -10,6 +10,7 @@ use multiversion::multiversion;
 
 use super::align::rests;
 use super::samples::Frame;
+use crate::codec::picture::Plane;
 use crate::codec::symbols::Block;
 
 /// Side of a square in luma samples: half a block of the motion search.
@@ -27,7 +28,7 @@ fn memory(level: f64) -> u16 {
 
 /// How far pictures of the same flat thing are apart, root mean square in levels of 8 bits.
 fn apart(level: f64) -> f32 {
-    (0.8 + 0.08 * level) as f32
+    (0.8 + 0.11 * level) as f32
 }
 
 /// The means of one stream.
@@ -71,17 +72,26 @@ fn hold(steady: &mut Steady, restored: &mut Frame, before: &Frame, blocks: &[Blo
         };
         *age = ((f32::from(*age) * kept) as u16 + 1).min(SETTLING + memory);
         let weight = (1.0 - kept).max(1.0 / f32::from(age.saturating_sub(SETTLING).max(1)));
-        for (plane, side) in [SQUARE, SQUARE / 2, SQUARE / 2].into_iter().enumerate() {
-            let samples = &mut restored.picture.planes[plane];
-            let width = samples.width;
-            for y in y * side..(y + 1) * side {
-                let means = &mut steady.means[plane][y * width + x * side..][..side];
-                for (mean, sample) in means.iter_mut().zip(&mut samples.row_mut(y)[x * side..][..side]) {
-                    let old = f32::from(*mean);
-                    *mean = (old + (f32::from(*sample) * 256.0 - old) * weight).round() as u16;
-                    *sample = ((*mean + 128) >> 8) as u8;
-                }
-            }
+        let [luma, u, v] = &mut restored.picture.planes;
+        let [of_luma, of_u, of_v] = &mut steady.means;
+        take_in::<SQUARE>(of_luma, luma, (x, y), weight);
+        take_in::<{ SQUARE / 2 }>(of_u, u, (x, y), weight);
+        take_in::<{ SQUARE / 2 }>(of_v, v, (x, y), weight);
+    }
+}
+
+/// Takes a square of `SIDE` samples, the one of column `x` and row `y`, into its means, and shows these.
+#[inline(always)]
+fn take_in<const SIDE: usize>(means: &mut [u16], plane: &mut Plane, (x, y): (usize, usize), weight: f32) {
+    let width = plane.width;
+    for row in y * SIDE..(y + 1) * SIDE {
+        let at = row * width + x * SIDE;
+        let rows = (means[at..].first_chunk_mut::<SIDE>(), plane.data[at..].first_chunk_mut::<SIDE>());
+        let (Some(means), Some(samples)) = rows else { return };
+        for (mean, sample) in means.iter_mut().zip(samples) {
+            let old = f32::from(*mean);
+            *mean = (old + (f32::from(*sample) * 256.0 - old) * weight).round() as u16;
+            *sample = ((*mean + 128) >> 8) as u8;
         }
     }
 }
@@ -126,7 +136,7 @@ mod tests {
     }
 
     /// Where distances of 2 levels are those of noise.
-    const LEVEL: f64 = 15.0;
+    const LEVEL: f64 = 1.2 / 0.11;
 
     #[test]
     fn what_hardly_changes_comes_to_its_mean_and_what_changes_comes_in() {

@@ -11,7 +11,7 @@ use gst_torch_runtime::{Model, memory};
 use super::*;
 use crate::scripted;
 
-fn load(name: &str) -> Arc<Model> {
+pub fn load(name: &str) -> Arc<Model> {
     load_in(name, "fp32")
 }
 
@@ -25,7 +25,7 @@ fn picture(format: PixelFormat, width: usize, height: usize) -> Buffer {
     picture_of(format, width, height, 5)
 }
 
-fn picture_of(format: PixelFormat, width: usize, height: usize, seed: u64) -> Buffer {
+pub fn picture_of(format: PixelFormat, width: usize, height: usize, seed: u64) -> Buffer {
     let mut buffer = Buffer::new(FrameInfo::new(format, width, height));
     let mut state = seed;
     let mut planes = buffer.planes_mut().unwrap();

@@ -79,6 +79,9 @@ struct Search<'a> {
 impl Search<'_> {
     fn decide(&self) -> Block {
         let expected = predict_vector(self.blocks, self.columns, self.index);
+        if let Some(vector) = self.near_enough(expected) {
+            return whole(if vector == expected { Mode::Skip } else { Mode::Inter }, vector);
+        }
         let skip = whole(Mode::Skip, expected);
         let skipped = self.measure(&skip);
         let tolerance = self.weights.bits(3);
@@ -138,6 +141,25 @@ impl Search<'_> {
             best = Block::default();
         }
         best
+    }
+
+    /// A vector from which nothing better is sought.
+    fn near_enough(&self, expected: Vector) -> Option<Vector> {
+        let [enough, at_rest] = self.weights.enough;
+        if at_rest == 0 {
+            return None;
+        }
+        let apart = |vector| {
+            let mut room = [0; 256];
+            self.reference.put_luma::<16>(self.place, vector, &mut room, 16);
+            ssd::<16>(self.area(0), Area { data: &room, stride: 16 })
+        };
+        let rest = Vector::default();
+        let before = self.previous.map_or(rest, |blocks| blocks[self.index].vectors[0]);
+        if [expected, before] == [rest; 2] {
+            return (apart(rest) <= at_rest).then_some(rest);
+        }
+        [rest, expected, before].into_iter().find(|&vector| apart(vector) <= enough)
     }
 
     /// A quarter of the block, or all of it (`quarter` 0).
@@ -304,6 +326,25 @@ mod tests {
         let blocks = search(&picture, &Reference::new(&picture), None, 0..3, None, &settings(Effort::Fast));
         assert!(blocks.iter().all(|block| *block == whole(Mode::Skip, Vector::default())));
         assert_eq!(cost(&picture, &Reference::new(&picture), &blocks, 7), Cost::default());
+    }
+
+    #[test]
+    fn what_is_near_enough_is_not_sought_elsewhere() {
+        let moved = Vector { x: 4, y: 0 };
+        let (current, reference) = (waves(4, 3, moved), Reference::new(&waves(4, 3, Vector::default())));
+        let apart = cost(&current, &reference, &[whole(Mode::Inter, Vector::default()); 12], 5).ssd as f32 / 256.0;
+        let find = |enough: f32, at_rest: f32, previous: Vector| {
+            let settings = Settings { enough, enough_at_rest: at_rest, ..settings(Effort::Fast) };
+            let previous = [whole(Mode::Inter, previous); 12];
+            search(&current, &reference, None, 0..3, Some(&previous), &settings)[5].vectors[0]
+        };
+        let rest = Vector::default();
+        assert_eq!(find(0.0, 0.0, rest), moved);
+        assert_eq!(find(1.0, 2.0 * apart, rest), rest);
+        assert_eq!(find(1.0, 1.0, rest), moved);
+        // What moved before has no rest to go on with.
+        assert_eq!(find(1.0, 2.0 * apart, moved), moved);
+        assert_eq!(find(2.0 * apart, 2.0 * apart, moved), rest);
     }
 
     #[test]

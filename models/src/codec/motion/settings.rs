@@ -17,6 +17,11 @@ pub struct Settings {
     pub lambda: f32,
     /// Coefficients of an orthonormal transform below this are expected to be quantised to zero.
     pub dead: f32,
+    /// The mean square of luma's difference that is as good as any, as noise leaves it: a block that is so near to what was at
+    /// its place, or where its neighbours or its past say, is not sought elsewhere. 0 for none.
+    pub enough: f32,
+    /// The same at its place where block and neighbours rested before, not less.
+    pub enough_at_rest: f32,
     /// How far to look, in luma samples, 0 to 511.
     pub range: u16,
     pub effort: Effort,
@@ -28,7 +33,8 @@ impl Settings {
     /// For a quantiser of a step in units of 8-bit samples: the Lagrangian is about 0.13 step² for squares, and its root
     /// for absolute differences. A little more of both was found to cost less, by trying.
     pub fn for_step(step: f32) -> Self {
-        Settings { lambda: 0.16f32.sqrt() * step, dead: 0.66 * step, range: 64, effort: Effort::default(), threads: 1 }
+        let (lambda, dead) = (0.16f32.sqrt() * step, 0.66 * step);
+        Settings { lambda, dead, enough: 0.0, enough_at_rest: 0.0, range: 64, effort: Effort::default(), threads: 1 }
     }
 }
 
@@ -43,6 +49,8 @@ pub(super) struct Weights {
     pub dead: u16,
     /// The sum of squares of a block that is as good as it will be: well below what the quantiser leaves.
     pub quiet: u32,
+    /// The sums of squares of luma that are as good as any; the second at rest.
+    pub enough: [u32; 2],
     step: u32,
     pub range: i32,
     pub thorough: bool,
@@ -57,6 +65,7 @@ impl Weights {
             lambda_squares: (lambda * lambda * 256.0) as u64,
             dead: (settings.dead.clamp(0.0, 8000.0) * 8.0) as u16,
             quiet: (step * step / 40.0 * 384.0).min(1e9) as u32,
+            enough: [settings.enough, settings.enough_at_rest].map(|mean| (mean * 256.0).min(1e9) as u32),
             step: step as u32,
             range: i32::from(settings.range.min(511)),
             thorough: settings.effort == Effort::Thorough,
@@ -105,7 +114,13 @@ mod tests {
     #[test]
     fn any_settings_are_safe() {
         for value in [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e30] {
-            let weights = Weights::new(&Settings { lambda: value, dead: value, ..Settings::for_step(8.0) });
+            let weights = Weights::new(&Settings {
+                lambda: value,
+                dead: value,
+                enough: value,
+                enough_at_rest: value,
+                ..Settings::for_step(8.0)
+            });
             assert!(weights.bits(100) <= 4096 * 100 && weights.bits_squared(100) <= (4096 * 4096 * 100));
         }
     }

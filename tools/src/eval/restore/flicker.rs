@@ -6,9 +6,18 @@ const SQUARE: usize = 8;
 /// leave of a wall.
 const STILL: f64 = 9.0;
 
-/// Mean variance over time, in squared levels, of the samples of `clip` that lie in squares that are still in `good`; rows
-/// of `width`. `None` if nothing is, or there are not two frames.
-pub fn variance(clip: &[&[u8]], good: &[&[u8]], width: usize) -> Option<f64> {
+/// What is still in a clip.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Still {
+    /// Mean over its samples, over time, in squared levels.
+    pub variance: f64,
+    /// Of all samples.
+    pub share: f64,
+}
+
+/// Of `clip`, the samples that lie in squares that are still in `good`; rows of `width`. `None` if nothing is, or there are not
+/// two frames.
+pub fn still(clip: &[&[u8]], good: &[&[u8]], width: usize) -> Option<Still> {
     if clip.len() < 2 || clip.len() != good.len() {
         return None;
     }
@@ -28,7 +37,8 @@ pub fn variance(clip: &[&[u8]], good: &[&[u8]], width: usize) -> Option<f64> {
             count += samples;
         }
     }
-    (count > 0).then(|| sum / count as f64)
+    let share = count as f64 / of_good.len().max(1) as f64;
+    (count > 0).then(|| Still { variance: sum / count as f64, share })
 }
 
 /// Of each sample over the frames.
@@ -57,10 +67,10 @@ mod tests {
         let good = [frame(50, 0), frame(50, 200), frame(50, 0), frame(50, 200)];
         let clip = [frame(52, 9), frame(48, 0), frame(52, 90), frame(48, 7)];
         let of = |frames: &[Vec<u8>]| {
-            variance(&frames.iter().map(|f| &f[..]).collect::<Vec<_>>(), &good.each_ref().map(|f| &f[..]), 16)
+            still(&frames.iter().map(|f| &f[..]).collect::<Vec<_>>(), &good.each_ref().map(|f| &f[..]), 16)
         };
-        assert_eq!(of(&good), Some(0.0));
-        assert_eq!(of(&clip), Some(4.0));
+        assert_eq!(of(&good), Some(Still { variance: 0.0, share: 0.5 }));
+        assert_eq!(of(&clip), Some(Still { variance: 4.0, share: 0.5 }));
         assert_eq!(of(&good[..1]), None);
     }
 }

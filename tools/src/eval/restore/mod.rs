@@ -68,8 +68,8 @@ struct Score {
     ssim: f64,
     /// PSNR of chroma.
     colour: f64,
-    /// Against the good clip's; where it is of the same size and anything stands still.
-    flicker: Option<f64>,
+    /// Against the good clip's, and the share of it that stands still; where anything does.
+    flicker: Option<(f64, f64)>,
     /// Mean of luma, less that of the good clip.
     brightness: f64,
     detail: String,
@@ -174,8 +174,9 @@ fn score(clip: &Clip, frames: &[Yuv], detail: String) -> Result<Score> {
     let width = clip.width();
     let settled = SETTLED.min(good.len());
     let (good, frames) = (&good[settled..], &frames[settled..]);
-    let variances = flicker::variance(frames, good, width).zip(flicker::variance(good, good, width));
-    score.flicker = variances.filter(|(_, good)| *good > 0.0).map(|(own, good)| own / good);
+    let still = flicker::still(frames, good, width).zip(flicker::still(good, good, width));
+    let still = still.filter(|(_, good)| good.variance > 0.0);
+    score.flicker = still.map(|(own, good)| (own.variance / good.variance, good.share));
     Ok(score)
 }
 
@@ -201,8 +202,9 @@ fn print(args: &Args, condition: &Condition, clips: &[Clip], rows: &[(String, Ve
         line(&format!("  colour, {name}"), &colour, scores, format!("{:.2}", mean(scores, |s| s.colour)));
     }
     if let Some((_, scores)) = rows.last() {
-        let flicker = |s: &Score| s.flicker.map_or("-".into(), |f| format!("{f:.2}"));
-        let known: Vec<f64> = scores.iter().filter_map(|s| s.flicker).collect();
+        let of = |(times, share): (f64, f64)| format!("{times:.2} of {:.1} %", 100.0 * share);
+        let flicker = |s: &Score| s.flicker.map_or("-".into(), of);
+        let known: Vec<f64> = scores.iter().filter_map(|s| Some(s.flicker?.0)).collect();
         let all = if known.is_empty() {
             "-".into()
         } else {
