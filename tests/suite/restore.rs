@@ -1,8 +1,13 @@
 //! `torchrestore` over real pipelines.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use gst::prelude::*;
+use gst_torch_models::builtin;
+use gst_torch_models::restore::frames::Buffer;
+use gst_torch_runtime::Model;
+use gst_torch_runtime::planes::{FrameInfo, PixelFormat};
 use gst_video::prelude::*;
 
 use crate::common;
@@ -26,6 +31,36 @@ fn harness(settings: &str) -> gst_check::Harness {
 
 fn with_model(model: &Path, settings: &str) -> gst_check::Harness {
     harness(&format!("model-file={} {settings}", model.display()))
+}
+
+/// A built-in model, or one in a file.
+fn load(name: &str) -> Arc<Model> {
+    load_in(name, "fp32")
+}
+
+fn load_in(name: &str, precision: &str) -> Arc<Model> {
+    common::init();
+    builtin::open(name).unwrap().load("cpu".parse().unwrap(), precision.parse().unwrap()).unwrap()
+}
+
+/// Shapes and noise.
+fn picture(format: PixelFormat, width: usize, height: usize) -> Buffer {
+    picture_of(format, width, height, 5)
+}
+
+fn picture_of(format: PixelFormat, width: usize, height: usize, seed: u64) -> Buffer {
+    let mut buffer = Buffer::new(FrameInfo::new(format, width, height));
+    let mut state = seed;
+    let mut planes = buffer.planes_mut().unwrap();
+    for plane in 0..format.planes() {
+        let (data, stride) = planes.plane_mut(plane);
+        for (index, v) in data.iter_mut().enumerate() {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let shape = (index % stride / 20 + index / stride / 20) % 2;
+            *v = (60 + 90 * shape + ((state >> 40) % 60) as usize) as u8;
+        }
+    }
+    buffer
 }
 
 fn caps(format: &str, width: i32, height: i32) -> gst::Caps {

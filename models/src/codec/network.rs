@@ -229,8 +229,8 @@ impl Stage {
         rows.f_linear(&self.forward, None::<Tensor>)
     }
 
-    /// What analysis adds to latents: a forward pass alone. The input is `(1, 193, h, w)`, of intra pictures `(1, 97, h, w)`: samples and
-    /// prediction less 128 in units of 64, and the step index less 64 in units of 32.
+    /// What analysis adds to latents: a forward pass alone. The input is `(1, 193, h, w)`, of intra pictures `(1, 97, h, w)`:
+    /// samples and prediction less 128 in units of 64, and the step index less 64 in units of 32.
     pub fn moves(&self, input: &Tensor) -> Result<Tensor, TchError> {
         self.analysis.forward(input)
     }

@@ -99,12 +99,10 @@ impl Aligner {
 /// noise, too, has a best match somewhere, and only its neighbours tell a block that it is none.
 fn settings(level: f64, times: usize) -> Settings {
     let left = left(level, times);
-    let [enough, enough_at_rest] = ENOUGH.map(|times| (times * left * left) as f32);
     Settings {
         lambda: (2.5 * left) as f32 + 1.0,
         dead: (4.2 * left) as f32 + 2.0,
-        enough,
-        enough_at_rest,
+        enough: ENOUGH.map(|times| (times * left * left) as f32),
         range: RANGE,
         effort: Effort::Fast,
         threads: 1,

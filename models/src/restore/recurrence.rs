@@ -29,12 +29,12 @@ pub(super) struct Job {
     pub(super) parts: Option<Vec<Rect>>,
 }
 
-type Restored = Result<Arc<Frame>>;
+type Answer = Result<Arc<Frame>>;
 
 /// One stream's thread. Ends with the frame that it has.
 pub(super) struct Recurrence {
     /// `None` once no more come.
-    jobs: Option<Sender<(Weak<Job>, SyncSender<Restored>)>>,
+    jobs: Option<Sender<(Weak<Job>, SyncSender<Answer>)>>,
     worker: Option<JoinHandle<()>>,
     model: String,
 }
@@ -42,7 +42,7 @@ pub(super) struct Recurrence {
 /// A frame under way. The network never sees one that is dropped before its turn.
 pub(super) struct Turn {
     job: Arc<Job>,
-    restored: Receiver<Restored>,
+    restored: Receiver<Answer>,
     model: String,
 }
 
@@ -50,7 +50,7 @@ impl Recurrence {
     /// # Errors
     /// When the system starts no thread.
     pub(super) fn new(model: &str, config: Config, tiler: Arc<Tiler>) -> Result<Self> {
-        let (jobs, queue) = channel::<(Weak<Job>, SyncSender<Restored>)>();
+        let (jobs, queue) = channel::<(Weak<Job>, SyncSender<Answer>)>();
         let work = move || {
             let mut history = History::default();
             for (job, reply) in queue {
@@ -111,7 +111,7 @@ struct History {
 
 impl History {
     /// Runs the network on the next frame.
-    fn next(&mut self, config: &Config, tiler: &Tiler, job: &Job) -> Restored {
+    fn next(&mut self, config: &Config, tiler: &Tiler, job: &Job) -> Answer {
         let Job { picture, level, request, parts } = job;
         if request.fresh {
             *self = History::default();

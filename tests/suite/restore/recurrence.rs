@@ -1,14 +1,10 @@
 //! A network that remembers, in its own thread: it runs ahead of whoever takes the frames, and in their order.
 
-use std::sync::Arc;
-
-use gst_torch_models::restore::frames::Buffer;
 use gst_torch_models::restore::restorer::{Options, Pending, Request, Restorer};
-use gst_torch_runtime::planes::PixelFormat;
 
-use super::tiles::{load, picture_of};
+use super::*;
 
-fn restorer(frame: &Buffer) -> Arc<Restorer> {
+fn denoiser(frame: &Buffer) -> Arc<Restorer> {
     Restorer::new(&load("denoise"), &frame.info, &Options::default(), false).unwrap()
 }
 
@@ -26,14 +22,14 @@ fn finish(pending: Pending, frame: &Buffer) -> Vec<u8> {
 #[test]
 fn frames_need_not_be_taken_for_the_next_to_be_restored() {
     let frames = [1, 2, 3].map(|seed| picture_of(PixelFormat::I420, 160, 96, seed));
-    let one_by_one = restorer(&frames[0]);
+    let one_by_one = denoiser(&frames[0]);
     let expected = frames.each_ref().map(|frame| finish(submit(&one_by_one, frame), frame));
-    let restorer = restorer(&frames[0]);
+    let restorer = denoiser(&frames[0]);
     let mut pending: Vec<_> = frames.iter().map(|frame| submit(&restorer, frame)).collect();
     for (frame, expected) in frames.iter().zip(&expected).rev() {
         assert!(finish(pending.pop().unwrap(), frame) == *expected);
     }
-    assert!(expected[1] != finish(submit(&self::restorer(&frames[1]), &frames[1]), &frames[1]), "it remembers nothing");
+    assert!(expected[1] != finish(submit(&denoiser(&frames[1]), &frames[1]), &frames[1]), "it remembers nothing");
 }
 
 #[test]
@@ -41,7 +37,7 @@ fn a_frame_that_is_dropped_before_its_turn_is_never_seen() {
     // Large enough for the first to be under way while the second is dropped.
     let frames = [1, 2, 3].map(|seed| picture_of(PixelFormat::I420, 960, 540, seed));
     let run = |dropped: bool| {
-        let restorer = restorer(&frames[0]);
+        let restorer = denoiser(&frames[0]);
         let first = submit(&restorer, &frames[0]);
         if dropped {
             drop(submit(&restorer, &frames[1]));

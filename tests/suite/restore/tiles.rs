@@ -1,44 +1,11 @@
 //! Tiles: what they give is what the whole gives, and memory decides how large they are.
 
-use std::sync::Arc;
-
-use gst_torch_models::builtin;
-use gst_torch_models::restore::frames::Buffer;
 use gst_torch_models::restore::restorer::{Options, Request, Restorer};
-use gst_torch_runtime::planes::{FrameInfo, PixelFormat, Rect};
-use gst_torch_runtime::{Model, memory};
+use gst_torch_runtime::memory;
+use gst_torch_runtime::planes::Rect;
 
 use super::*;
 use crate::scripted;
-
-pub fn load(name: &str) -> Arc<Model> {
-    load_in(name, "fp32")
-}
-
-fn load_in(name: &str, precision: &str) -> Arc<Model> {
-    common::init();
-    builtin::open(name).unwrap().load("cpu".parse().unwrap(), precision.parse().unwrap()).unwrap()
-}
-
-/// Shapes and noise.
-fn picture(format: PixelFormat, width: usize, height: usize) -> Buffer {
-    picture_of(format, width, height, 5)
-}
-
-pub fn picture_of(format: PixelFormat, width: usize, height: usize, seed: u64) -> Buffer {
-    let mut buffer = Buffer::new(FrameInfo::new(format, width, height));
-    let mut state = seed;
-    let mut planes = buffer.planes_mut().unwrap();
-    for plane in 0..format.planes() {
-        let (data, stride) = planes.plane_mut(plane);
-        for (index, v) in data.iter_mut().enumerate() {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let shape = (index % stride / 20 + index / stride / 20) % 2;
-            *v = (60 + 90 * shape + ((state >> 40) % 60) as usize) as u8;
-        }
-    }
-    buffer
-}
 
 fn restore(restorer: &Arc<Restorer>, frame: &Buffer, request: Request) -> Buffer {
     let pending = restorer.submit(&frame.planes().unwrap(), request).unwrap();

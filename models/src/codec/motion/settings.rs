@@ -18,10 +18,9 @@ pub struct Settings {
     /// Coefficients of an orthonormal transform below this are expected to be quantised to zero.
     pub dead: f32,
     /// The mean square of luma's difference that is as good as any, as noise leaves it: a block that is so near to what was at
-    /// its place, or where its neighbours or its past say, is not sought elsewhere. 0 for none.
-    pub enough: f32,
-    /// The same at its place where block and neighbours rested before, not less.
-    pub enough_at_rest: f32,
+    /// its place, or where its neighbours or its past say, is not sought elsewhere. The second is for its place where it and its
+    /// neighbours rested before. 0 for none.
+    pub enough: [f32; 2],
     /// How far to look, in luma samples, 0 to 511.
     pub range: u16,
     pub effort: Effort,
@@ -34,7 +33,7 @@ impl Settings {
     /// for absolute differences. A little more of both was found to cost less, by trying.
     pub fn for_step(step: f32) -> Self {
         let (lambda, dead) = (0.16f32.sqrt() * step, 0.66 * step);
-        Settings { lambda, dead, enough: 0.0, enough_at_rest: 0.0, range: 64, effort: Effort::default(), threads: 1 }
+        Settings { lambda, dead, enough: [0.0; 2], range: 64, effort: Effort::default(), threads: 1 }
     }
 }
 
@@ -65,7 +64,7 @@ impl Weights {
             lambda_squares: (lambda * lambda * 256.0) as u64,
             dead: (settings.dead.clamp(0.0, 8000.0) * 8.0) as u16,
             quiet: (step * step / 40.0 * 384.0).min(1e9) as u32,
-            enough: [settings.enough, settings.enough_at_rest].map(|mean| (mean * 256.0).min(1e9) as u32),
+            enough: settings.enough.map(|mean| (mean * 256.0).min(1e9) as u32),
             step: step as u32,
             range: i32::from(settings.range.min(511)),
             thorough: settings.effort == Effort::Thorough,
@@ -114,13 +113,8 @@ mod tests {
     #[test]
     fn any_settings_are_safe() {
         for value in [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e30] {
-            let weights = Weights::new(&Settings {
-                lambda: value,
-                dead: value,
-                enough: value,
-                enough_at_rest: value,
-                ..Settings::for_step(8.0)
-            });
+            let weights =
+                Weights::new(&Settings { lambda: value, dead: value, enough: [value; 2], ..Settings::for_step(8.0) });
             assert!(weights.bits(100) <= 4096 * 100 && weights.bits_squared(100) <= (4096 * 4096 * 100));
         }
     }

@@ -53,8 +53,9 @@ pub struct Args {
 const HELP: &str = "\
 PSNR in dB and SSIM (Gaussian window of 11 x 11) are of luma, means over the frames. Of each of FFmpeg's filters the setting
 counts that gives the best PSNR on the first frames of the clip. Flicker is the variance over time of luma where the good
-clip stands still, divided by that of the good clip, from frame 25 on: a filter that remembers settles until then. Colour is
-the PSNR of both planes of chroma, their mean. torchrestore estimates the noise level, and runs as an element.";
+clip stands still, divided by that of the good clip, and how much of the picture that is, from frame 25 on: a filter that
+remembers settles until then. Colour is the PSNR of both planes of chroma, their mean. torchrestore estimates the noise
+level, and runs as an element.";
 
 /// Frames after which flicker is measured.
 const SETTLED: usize = 24;
@@ -202,7 +203,7 @@ fn print(args: &Args, condition: &Condition, clips: &[Clip], rows: &[(String, Ve
         line(&format!("  colour, {name}"), &colour, scores, format!("{:.2}", mean(scores, |s| s.colour)));
     }
     if let Some((_, scores)) = rows.last() {
-        let of = |(times, share): (f64, f64)| format!("{times:.2} of {:.1} %", 100.0 * share);
+        let of = |(times, share): (f64, f64)| format!("{times:.2} in {:.1} %", 100.0 * share);
         let flicker = |s: &Score| s.flicker.map_or("-".into(), of);
         let known: Vec<f64> = scores.iter().filter_map(|s| Some(s.flicker?.0)).collect();
         let all = if known.is_empty() {

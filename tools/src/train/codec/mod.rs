@@ -146,7 +146,8 @@ impl Nets {
         Ok(Nets { store, network, rates })
     }
 
-    /// Takes the weights of a model, which may be a smaller one; what serves training alone may be missing, and a prior is not asked for.
+    /// Takes the weights of a model, which may be a smaller one; what serves training alone may be missing, and a prior is not
+    /// asked for.
     fn load(&mut self, name: &str) -> Result<()> {
         let bytes = match name.strip_suffix(".safetensors") {
             Some(_) => std::fs::read(name).with_context(|| name.to_string())?,
