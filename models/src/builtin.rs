@@ -236,6 +236,9 @@ pub fn load_weights(store: &mut nn::VarStore, bytes: &[u8], ignored: impl Fn(&st
         };
         let values =
             Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|e| format!("tensor '{name}': {e}"))?;
+        if !bool::try_from(values.isfinite().all()).unwrap_or(false) {
+            return Err(format!("tensor '{name}' holds values that are infinite or no numbers"));
+        }
         tch::no_grad(|| variable.f_copy_(&values)).map_err(|e| format!("tensor '{name}': {e}"))?;
     }
     Ok(())
@@ -276,5 +279,18 @@ mod tests {
         let error = fails(&config, person.weights);
         assert!(error.contains("tensor '") && error.contains("expected"), "{error}");
         assert!(fails(&toml::Table::new(), person.weights).contains("[config]"));
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_name_the_tensor() {
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut store = nn::VarStore::new(Device::Cpu);
+            let _ = store.root().f_var("gain", &[4], nn::Init::Const(1.0)).unwrap();
+            let bytes: Vec<u8> = [0.0, 1.0, value, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+            let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![4], &bytes).unwrap();
+            let file = safetensors::serialize([("gain", view)], &None).unwrap();
+            let error = load_weights(&mut store, &file, |_| false).unwrap_err();
+            assert!(error.contains("tensor 'gain'"), "{error}");
+        }
     }
 }

@@ -83,7 +83,6 @@ template <typename F> int guarded(char **error, F &&body) {
   }
 }
 
-// Depth first; a dictionary's keys name its tensors, everything else is told apart by its place.
 // The archive of a module; `data` is freed with gt_free.
 void write(const torch::jit::Module &module, char **data, size_t *size) {
   std::ostringstream archive;
@@ -95,6 +94,7 @@ void write(const torch::jit::Module &module, char **data, size_t *size) {
   *size = bytes.size();
 }
 
+// Depth first; a dictionary's keys name its tensors, everything else is told apart by its place.
 void flatten(const c10::IValue &value, const std::string &name, Outputs &out) {
   if (value.isTensor()) {
     out.items.emplace_back(name, value.toTensor());

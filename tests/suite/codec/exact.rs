@@ -117,6 +117,8 @@ fn golden_streams_decode_the_same_everywhere() {
         }
         let bytes = std::fs::read(&stream).unwrap_or_else(|e| panic!("{}: {e}", stream.display()));
         let expected = std::fs::read_to_string(&sum).unwrap();
+        let (header, _) = units(&bytes);
+        assert_eq!(header.model, model(coder, "fp32").identity, "{name} was not coded by the {coder} that is built in");
         for (precision, threads) in [("fp32", 1), ("fp32", 2), ("bf16", 1), ("bf16", 2)] {
             assert_eq!(decoded(&bytes, precision, threads), expected, "{name}, {precision}, {threads} threads");
         }

@@ -6,13 +6,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tch::{Device, Tensor, nn};
 
 use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
 
-/// Longest step, as the norm of the gradients.
-const CLIP: f64 = 1.0;
+/// Longest step, as the norm of the gradients, where nothing is known.
+pub const CLIP: f64 = 1.0;
 /// Part of a run in which the learning rate rises.
 const WARM_UP: f64 = 0.02;
 
@@ -25,6 +27,10 @@ pub struct Plan {
     pub time_limit: Option<f64>,
     /// Learning rate at its highest.
     pub rate: f64,
+    /// By how much of the rate each step makes convolutions smaller.
+    pub decay: f64,
+    /// Longest step, as the norm of the gradients.
+    pub clip: f64,
     /// Steps between two checkpoints.
     pub every: u64,
     /// Minutes between them at most.
@@ -34,11 +40,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// How much of a run is over, 0 to 1.
-    pub fn done(&self, progress: &Progress) -> f64 {
+    /// How much of a run is over after so many steps and seconds, 0 to 1.
+    pub fn done(&self, step: u64, seconds: f64) -> f64 {
         match self.time_limit {
-            Some(minutes) => (progress.seconds / (minutes * 60.0)).min(1.0),
-            None => (progress.step as f64 / self.steps as f64).min(1.0),
+            Some(minutes) => (seconds / (minutes * 60.0)).min(1.0),
+            None => (step as f64 / self.steps as f64).min(1.0),
         }
     }
 
@@ -48,13 +54,40 @@ impl Plan {
     }
 }
 
+/// Where in a run a step is.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    plan: &'a Plan,
+    /// Its number, which with the seed decides what is drawn.
+    pub step: u64,
+    seconds: f64,
+}
+
+impl Turn<'_> {
+    /// How much of the run is over, 0 to 1.
+    pub fn done(&self) -> f64 {
+        self.done_at(self.step)
+    }
+
+    /// The same when a later step comes, as far as that is known.
+    pub fn done_at(&self, step: u64) -> f64 {
+        self.plan.done(step, self.seconds)
+    }
+}
+
+/// The random numbers of a step: a run that is resumed goes on as it would have.
+pub fn dice(seed: u64, step: u64) -> StdRng {
+    StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step)
+}
+
 pub struct Learner<N> {
     pub net: N,
     /// The same network with averaged weights: what is scored and saved.
     pub average: N,
     plan: Plan,
-    weights: nn::VarStore,
-    /// In order of names.
+    /// What `average` is made of.
+    pub weights: nn::VarStore,
+    /// In order of names. Those that want no gradient change by what the network does with them, or not at all.
     variables: Vec<(String, Tensor)>,
     averages: HashMap<String, Tensor>,
     optimiser: AdamW,
@@ -62,7 +95,7 @@ pub struct Learner<N> {
 }
 
 impl<N> Learner<N> {
-    /// `build` makes the network in a store, and fills it with the weights to begin with.
+    /// `build` makes the network in a store, and fills it with the weights to begin with; what is not to learn wants no gradient.
     pub fn new(plan: Plan, build: impl Fn(&mut nn::VarStore) -> Result<N>) -> Result<Self> {
         let mut store = nn::VarStore::new(plan.device);
         let net = build(&mut store)?;
@@ -72,16 +105,16 @@ impl<N> Learner<N> {
         weights.freeze();
         let mut variables: Vec<_> = store.variables().into_iter().collect();
         variables.sort_by(|a, b| a.0.cmp(&b.0));
-        let count: usize = variables.iter().map(|(_, v)| v.numel()).sum();
+        let count: usize = variables.iter().filter(|(_, v)| v.requires_grad()).map(|(_, v)| v.numel()).sum();
         println!("{:.3} M weights learn", count as f64 / 1e6);
         let setting = plan.setting.clone();
         Ok(Learner {
             net,
             average,
-            plan,
             averages: weights.variables(),
             weights,
-            optimiser: AdamW::new(&variables, 0.0)?,
+            optimiser: AdamW::new(&variables, plan.decay)?,
+            plan,
             variables,
             progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, score: None, setting },
         })
@@ -116,22 +149,22 @@ impl<N> Learner<N> {
 
     /// How much of the run is over, 0 to 1.
     pub fn done(&self) -> f64 {
-        self.plan.done(&self.progress)
+        self.plan.done(self.progress.step, self.progress.seconds)
     }
 
-    /// The steps between two checkpoints, fewer at the end. `loss` is told the number of the step, which with the seed
-    /// decides what is drawn. Returns the mean of the losses.
-    pub fn round(&mut self, mut loss: impl FnMut(&N, u64) -> Result<Tensor>) -> Result<f64> {
+    /// The steps between two checkpoints, fewer at the end. Returns the mean of the losses.
+    pub fn round(&mut self, mut loss: impl FnMut(&mut N, Turn) -> Result<Tensor>) -> Result<f64> {
         let bar = ProgressBar::new(self.plan.every);
         bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
         let (mut sum, mut steps, before) = (0.0, 0, self.progress.seconds);
         while !self.plan.is_due(steps, self.progress.seconds - before) && self.done() < 1.0 {
             let began = Instant::now();
-            let loss = loss(&self.net, self.progress.step)?;
+            let Progress { step, seconds, .. } = self.progress;
+            let loss = loss(&mut self.net, Turn { plan: &self.plan, step, seconds })?;
             let value = f64::try_from(loss.f_detach()?)?;
             ensure!(value.is_finite(), "the loss is no number: try a lower --rate");
             loss.f_backward()?;
-            self.optimiser.step(self.plan.rate * schedule(self.done()), CLIP)?;
+            self.optimiser.step(self.plan.rate * schedule(self.done()), self.plan.clip)?;
             follow(&self.variables, &self.averages, self.progress.step)?;
             sum += value;
             steps += 1;
@@ -178,6 +211,8 @@ mod tests {
             steps: 60,
             time_limit: None,
             rate: 0.1,
+            decay: 0.0,
+            clip: CLIP,
             every,
             minutes: None,
             setting: "test".into(),
@@ -185,9 +220,37 @@ mod tests {
         Learner::new(plan, |store| Ok(store.root().f_var("w", &[2], Init::Const(0.0))?)).unwrap()
     }
 
-    fn distance(net: &Tensor, step: u64) -> Result<Tensor> {
-        let target = Tensor::from_slice(&[1f32, -1.0]) * (1.0 + 0.1 * (step % 2) as f64);
-        Ok((net - target).square().sum(Kind::Float))
+    fn distance(net: &mut Tensor, turn: Turn) -> Result<Tensor> {
+        let target = Tensor::from_slice(&[1f32, -1.0]) * (1.0 + 0.1 * (turn.step % 2) as f64);
+        Ok((&*net - target).square().sum(Kind::Float))
+    }
+
+    #[test]
+    fn the_rate_rises_and_falls() {
+        assert_eq!(schedule(0.0), 0.02);
+        assert!((schedule(WARM_UP) - 1.0).abs() < 1e-9);
+        assert!((schedule(1.0) - 0.01).abs() < 1e-9);
+        assert!((schedule((1.0 + WARM_UP) / 2.0) - 0.505).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_wants_no_gradient_stays() {
+        let _turn = super::super::GENERATOR.lock();
+        let build = |store: &mut nn::VarStore| {
+            let [learns, stays] = ["learns", "stays"].map(|name| store.root().f_var(name, &[2], Init::Const(0.5)));
+            let stays = stays?.set_requires_grad(false);
+            Ok([learns?, stays])
+        };
+        let mut learner = Learner::new(learner(60).plan, build).unwrap();
+        learner.round(|[learns, stays], turn| distance(&mut (&*learns + &*stays - 0.5), turn)).unwrap();
+        let weights = learner.weights.variables();
+        assert!((weights["learns"].double_value(&[0]) - 1.05).abs() < 0.1);
+        assert_eq!(Vec::<f32>::try_from(&weights["stays"]).unwrap(), [0.5, 0.5]);
+        let state: Vec<_> = learner.state().into_iter().map(|(name, _)| name).collect();
+        assert!(
+            state.contains(&"network.stays".to_string()) && !state.contains(&"mean.stays".to_string()),
+            "{state:?}"
+        );
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl RestoreNet {
     }
 }
 
-/// Copies from safetensors bytes what fits into the network of `store`, and says how many tensors did.
+/// Copies from safetensors bytes what fits into the network of `store`, and says how many tensors did. Of more residual blocks
+/// than it has, those before the last are left out: what follows the blocks was learnt with the last.
 ///
 /// # Errors
 /// When nothing fits, or the bytes are no weights.
@@ -64,9 +65,15 @@ pub fn warm_start(store: &mut VarStore, bytes: &[u8]) -> Result<usize, String> {
         let values = Tensor::f_from_data_size(view.data(), &shape, Precision::Float);
         values.map(Some).map_err(|e| format!("tensor '{name}': {e}"))
     };
+    let variables = store.variables();
+    let (own, given) = (last_block(variables.keys()), last_block(file.names()));
     let mut taken = 0;
-    for (name, mut variable) in store.variables() {
-        let Some(values) = read(&name)? else { continue };
+    for (name, mut variable) in variables {
+        let source = match (own, given) {
+            (Some(own), Some(given)) if own < given => name.replacen(&prefix(own), &prefix(given), 1),
+            _ => name.clone(),
+        };
+        let Some(values) = read(&source)? else { continue };
         if values.size() == variable.size() {
             tch::no_grad(|| variable.f_copy_(&values)).map_err(|e| format!("tensor '{name}': {e}"))?;
             taken += 1;
@@ -76,6 +83,15 @@ pub fn warm_start(store: &mut VarStore, bytes: &[u8]) -> Result<usize, String> {
         return Err("no tensor of the weights fits this network".into());
     }
     Ok(taken)
+}
+
+fn prefix(block: usize) -> String {
+    format!("blocks.{block}.")
+}
+
+fn last_block<'a>(names: impl IntoIterator<Item = impl AsRef<str> + 'a>) -> Option<usize> {
+    let block = |name: &str| name.strip_prefix("blocks.")?.split('.').next()?.parse().ok();
+    names.into_iter().filter_map(|name| block(name.as_ref())).max()
 }
 
 #[cfg(test)]
@@ -156,6 +172,10 @@ mod tests {
         let taken = warm_start(store, &bytes).unwrap();
         assert!((4..store.len()).contains(&taken), "{taken}");
         assert_eq!(store.variables()["blocks.1.0.weight"], from["blocks.1.0.weight"]);
+        let mut fewer = nn::VarStore::new(Device::Cpu);
+        let _net = RestoreNet::new(&fewer.root(), &Config { blocks: 1, ..all[0].0 }).unwrap();
+        assert_eq!(warm_start(&mut fewer, &bytes).unwrap(), fewer.len());
+        assert_eq!(fewer.variables()["blocks.0.0.weight"], from["blocks.1.0.weight"]);
         let mut other = nn::VarStore::new(Device::Cpu);
         let _ = other.root().var("else", &[3], nn::Init::Const(0.0));
         assert!(warm_start(&mut other, &bytes).unwrap_err().contains("no tensor"));

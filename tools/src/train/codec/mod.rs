@@ -11,23 +11,18 @@ mod streams;
 mod tests;
 mod vector;
 
-use std::collections::HashMap;
-use std::time::Instant;
-
 use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::codec::network::{Config, Network, Stage as Half};
 use gst_torch_models::codec::rate::RateModel;
 use gst_torch_models::codec::tensors;
 use gst_torch_models::codec::{grow, model};
-use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Device, Kind, Tensor, nn};
 
-use super::adamw::AdamW;
 use super::checkpoint::{self, Progress};
 use super::footage::{Cut, Footage, Source};
-use super::learner::follow;
+use super::learner::{CLIP, Learner, Plan, dice};
 use crate::media::Yuv;
 pub use args::Args;
 use args::{Coding, Part, Size, Stage};
@@ -35,8 +30,6 @@ use objective::{Batch, Outcome, evaluate};
 use streams::Streams;
 
 const MEMORY: usize = 12 << 30;
-const CLIP: f64 = 1.0;
-const WARM_UP: f64 = 0.02;
 /// Part of a run in which filters need not compute in whole numbers.
 const SOFT: f64 = 0.6;
 /// Step indices that are trained: about 45 to 25 dB.
@@ -81,9 +74,10 @@ pub fn run(mut args: Args) -> Result<()> {
     if args.stage == [Stage::Prior]
         && let Some(from) = &from
     {
-        let mut nets = Nets::new(config, device)?;
-        nets.load(from).context("--from")?;
-        nets.store.save(&weights).with_context(|| weights.display().to_string())?;
+        let mut store = nn::VarStore::new(device);
+        let _nets = Nets::new(&store.root(), config)?;
+        load(&mut store, from).context("--from")?;
+        store.save(&weights).with_context(|| weights.display().to_string())?;
     }
     for &stage in &args.stage {
         if stage == Stage::Prior {
@@ -100,7 +94,7 @@ pub fn run(mut args: Args) -> Result<()> {
         }
         let mut run = Run::new(&args, stage, (config, device), [&data, &val], from.as_deref(), still.clone())?;
         if resume.take().is_some() {
-            run.resume()?;
+            run.learner.resume(&args.out)?;
         }
         run.train()?;
         from = Some(weights.display().to_string());
@@ -109,6 +103,35 @@ pub fn run(mut args: Args) -> Result<()> {
         still::add(&weights, still)?;
     }
     card::write(&args, config, &weights)
+}
+
+/// Whether a variable learns.
+fn is_learnt(name: &str, stage: Stage, part: Part) -> bool {
+    let networks = if stage == Stage::Intra { "intra." } else { "inter." };
+    match part {
+        Part::All => name.strip_prefix("rate.").unwrap_or(name).starts_with(networks),
+        Part::Filter => name.starts_with(&format!("{networks}filter.")),
+    }
+}
+
+fn plan(args: &Args, stage: Stage, device: Device) -> Plan {
+    // Inter pictures are most of a stream.
+    let share = match (args.stage.contains(&Stage::Intra), args.stage.contains(&Stage::Inter)) {
+        (true, true) if stage == Stage::Intra => 0.4,
+        (true, true) => 0.6,
+        _ => 1.0,
+    };
+    Plan {
+        device,
+        steps: args.steps,
+        time_limit: args.time_limit.map(|minutes| minutes * share),
+        rate: args.rate,
+        decay: 0.0,
+        clip: CLIP,
+        every: args.every,
+        minutes: None,
+        setting: setting(args, stage),
+    }
 }
 
 /// What a stage is run with: it is resumed with nothing else.
@@ -132,28 +155,15 @@ fn names(sources: &[Source]) -> String {
 
 /// The networks of a run: those that learn, or their running average.
 struct Nets {
-    store: nn::VarStore,
     network: Network,
     rates: [RateModel; 2],
 }
 
 impl Nets {
-    fn new(config: Config, device: Device) -> Result<Self> {
-        let store = nn::VarStore::new(device);
-        let root = store.root();
-        let network = Network::new(&root, config)?;
-        let rates = [RateModel::new(&(&root / "rate" / "intra"))?, RateModel::new(&(&root / "rate" / "inter"))?];
-        Ok(Nets { store, network, rates })
-    }
-
-    /// Takes the weights of a model, which may be a smaller one; what serves training alone may be missing, and a prior is not
-    /// asked for.
-    fn load(&mut self, name: &str) -> Result<()> {
-        let bytes = match name.strip_suffix(".safetensors") {
-            Some(_) => std::fs::read(name).with_context(|| name.to_string())?,
-            None => model::find(name)?.1,
-        };
-        grow::fill(&mut self.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))
+    fn new(root: &nn::Path, config: Config) -> Result<Self> {
+        let network = Network::new(root, config)?;
+        let rates = [RateModel::new(&(root / "rate" / "intra"))?, RateModel::new(&(root / "rate" / "inter"))?];
+        Ok(Nets { network, rates })
     }
 
     fn stage(&self, stage: Stage) -> (&Half, &RateModel) {
@@ -164,19 +174,28 @@ impl Nets {
     }
 }
 
+/// Takes the weights of a model, which may be a smaller one; what serves training alone may be missing, and a prior is not
+/// asked for.
+fn load(store: &mut nn::VarStore, name: &str) -> Result<()> {
+    grow::fill(store, &bytes_of(name)?).map_err(|reason| anyhow!("{name}: {reason}"))
+}
+
+/// The weights of a model: of a built-in one, of a card, or a safetensors file.
+fn bytes_of(name: &str) -> Result<Vec<u8>> {
+    match name.strip_suffix(".safetensors") {
+        Some(_) => std::fs::read(name).with_context(|| name.to_string()),
+        None => Ok(model::find(name)?.1),
+    }
+}
+
 struct Run<'a> {
     args: &'a Args,
     stage: Stage,
+    device: Device,
     data: &'a Footage,
     val: &'a Footage,
-    nets: Nets,
-    average: Nets,
-    averages: HashMap<String, Tensor>,
-    /// Those of the stage that learns, in order of names.
-    variables: Vec<(String, Tensor)>,
-    optimiser: AdamW,
+    learner: Learner<Nets>,
     streams: Streams,
-    progress: Progress,
 }
 
 impl<'a> Run<'a> {
@@ -189,167 +208,64 @@ impl<'a> Run<'a> {
         still: Option<Yuv>,
     ) -> Result<Self> {
         tch::manual_seed(args.seed as i64);
-        let mut nets = Nets::new(config, device)?;
-        if let Some(name) = from {
-            nets.load(name).context("--from")?;
-        }
-        let mut average = Nets::new(config, device)?;
-        average.store.copy(&nets.store)?;
-        average.store.freeze();
-        let mine = if stage == Stage::Intra { ["intra.", "rate.intra."] } else { ["inter.", "rate.inter."] };
-        let all = nets.store.variables().into_iter();
-        let mine = |name: &str| match args.part {
-            Part::All => mine.iter().any(|m| name.starts_with(m)),
-            Part::Filter => name.starts_with(&format!("{}filter.", mine[0])),
-        };
-        let (mut variables, others): (Vec<_>, Vec<_>) = all.partition(|(name, _)| mine(name));
-        for (_, other) in &others {
-            let _ = other.set_requires_grad(false);
-        }
-        ensure!(!variables.is_empty(), "a codec of this --size has no filter of {stage:?} pictures");
-        variables.sort_by(|a, b| a.0.cmp(&b.0));
-        let weights: usize = variables.iter().map(|(_, v)| v.numel()).sum();
+        let learner = Learner::new(plan(args, stage, device), |store| {
+            let nets = Nets::new(&store.root(), config)?;
+            if let Some(name) = from {
+                load(store, name).context("--from")?;
+            }
+            let mut learns = false;
+            for (name, variable) in store.variables() {
+                let mine = is_learnt(&name, stage, args.part);
+                let _ = variable.set_requires_grad(mine);
+                learns |= mine;
+            }
+            ensure!(learns, "a codec of this --size has no filter of {stage:?} pictures");
+            Ok(nets)
+        })?;
         let [analysis, synthesis, filter] = config.macs(stage == Stage::Inter).map(|macs| macs / 1e3);
         println!(
-            "{:.2} M weights learn; {analysis:.1} kMAC a luma sample for analysis, {synthesis:.1} for synthesis, {filter:.1} \
-             for the filter",
-            weights as f64 / 1e6,
+            "{analysis:.1} kMAC a luma sample for analysis, {synthesis:.1} for synthesis, {filter:.1} for the filter"
         );
-        Ok(Run {
-            args,
-            stage,
-            data,
-            val,
-            averages: average.store.variables(),
-            average,
-            nets,
-            optimiser: AdamW::new(&variables, 0.0)?,
-            variables,
-            streams: Streams::new(args, still),
-            progress: Progress {
-                epoch: 0,
-                step: 0,
-                optimiser_steps: 0,
-                seconds: 0.0,
-                score: None,
-                setting: setting(args, stage),
-            },
-        })
-    }
-
-    /// Everything that changes while training, by name.
-    fn state(&self) -> Vec<(String, Tensor)> {
-        let mut state = self.optimiser.state();
-        for (name, variable) in self.nets.store.variables() {
-            state.push((format!("average.{name}"), self.averages[&name].shallow_clone()));
-            state.push((format!("network.{name}"), variable));
-        }
-        state
-    }
-
-    fn resume(&mut self) -> Result<()> {
-        let saved = checkpoint::resume(&self.args.out, &self.state(), &self.progress.setting)?;
-        self.optimiser.set_steps(saved.optimiser_steps);
-        self.progress = saved;
-        Ok(())
-    }
-
-    fn done(&self) -> f64 {
-        match self.args.time_limit {
-            Some(minutes) => {
-                // Inter pictures are most of a stream.
-                let share = match (self.args.stage.contains(&Stage::Intra), self.args.stage.contains(&Stage::Inter)) {
-                    (true, true) if self.stage == Stage::Intra => 0.4,
-                    (true, true) => 0.6,
-                    _ => 1.0,
-                };
-                (self.progress.seconds / (minutes * share * 60.0)).min(1.0)
-            }
-            None => (self.progress.step as f64 / self.args.steps as f64).min(1.0),
-        }
+        Ok(Run { args, stage, device, data, val, learner, streams: Streams::new(args, still) })
     }
 
     fn train(&mut self) -> Result<()> {
-        while self.done() < 1.0 {
+        while self.learner.done() < 1.0 {
             let losses = self.round()?;
-            self.progress.epoch += 1;
             let score = if self.val.is_empty() { String::new() } else { self.score()? };
-            println!("step {:6}  {losses}{score}  {:.1} min", self.progress.step, self.progress.seconds / 60.0);
-            self.progress.optimiser_steps = self.optimiser.steps();
-            checkpoint::save(&self.args.out, &self.progress, &self.state())?;
-            let weights = self.args.out.join(format!("{}.safetensors", self.args.name));
-            self.average.store.save(&weights).with_context(|| weights.display().to_string())?;
+            let Progress { step, seconds, .. } = self.learner.progress;
+            println!("step {step:6}  {losses}{score}  {:.1} min", seconds / 60.0);
+            self.learner.save(&self.args.out, &self.args.name)?;
         }
         Ok(())
     }
 
     /// The steps between two checkpoints.
     fn round(&mut self) -> Result<String> {
-        let bar = ProgressBar::new(self.args.every);
-        bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
-        let (mut loss, mut bits, mut error) = (0.0, 0.0, 0.0);
-        let mut steps = 0.0;
-        while steps < self.args.every as f64 && self.done() < 1.0 {
-            let began = Instant::now();
-            let rate = self.args.rate * schedule(self.done());
-            let outcome = self.step(rate)?;
+        let Run { args, stage, device, data, learner, streams, .. } = self;
+        let kind = args.precision.kind();
+        let (mut bits, mut error, mut steps) = (0.0, 0.0, 0.0);
+        let loss = learner.round(|nets, turn| {
+            let soft = turn.done() < SOFT;
+            let Network { intra, inter } = &mut nets.network;
+            [intra, inter].into_iter().for_each(|stage| stage.soften_filter(soft));
+            let mut rng = dice(args.seed, turn.step);
+            let batch = match stage {
+                Stage::Intra => intra_batch(&mut rng, args, data, *device)?,
+                _ => streams.next(&mut rng, data, &nets.network.intra, kind)?,
+            };
+            let (half, rates) = nets.stage(*stage);
+            let outcome = evaluate(half, rates, &batch, args.part, kind)?;
+            if *stage == Stage::Inter {
+                streams.decoded(&outcome.decoded)?;
+            }
+            let mean = |x: &Tensor| -> Result<f64> { Ok(x.f_detach()?.f_mean(Kind::Float)?.try_into()?) };
+            bits += mean(&outcome.bits)?;
+            error += mean(&outcome.error)?;
             steps += 1.0;
-            loss += outcome[0];
-            bits += outcome[1];
-            error += outcome[2];
-            self.progress.step += 1;
-            self.progress.seconds += began.elapsed().as_secs_f64();
-            bar.set_message(format!("loss {:.4}", loss / steps));
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        Ok(format!("loss {:.4}  {:.4} bit/px  error {:.2}", loss / steps, bits / steps, error / steps))
-    }
-
-    fn step(&mut self, rate: f64) -> Result<[f64; 3]> {
-        let soft = self.done() < SOFT;
-        let Network { intra, inter } = &mut self.nets.network;
-        [intra, inter].into_iter().for_each(|stage| stage.soften_filter(soft));
-        // Steps and seeds decide what is drawn, so that a resumed run goes on as it would have.
-        let seed = self.args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.progress.step;
-        let mut rng = StdRng::seed_from_u64(seed);
-        let kind = self.args.precision.kind();
-        let batch = match self.stage {
-            Stage::Intra => self.intra_batch(&mut rng)?,
-            _ => self.streams.next(&mut rng, self.data, &self.nets.network.intra, kind)?,
-        };
-        let (stage, rates) = self.nets.stage(self.stage);
-        let outcome = evaluate(stage, rates, &batch, self.args.part, kind)?;
-        let loss = outcome.loss.f_mean(Kind::Float)?;
-        loss.f_backward()?;
-        self.optimiser.step(rate, CLIP)?;
-        if self.stage == Stage::Inter {
-            self.streams.decoded(&outcome.decoded)?;
-        }
-        follow(&self.variables, &self.averages, self.progress.step)?;
-        let mean = |x: &Tensor| -> Result<f64> { Ok(x.f_detach()?.f_mean(Kind::Float)?.try_into()?) };
-        let numbers = [loss.f_detach()?.try_into()?, mean(&outcome.bits)?, mean(&outcome.error)?];
-        ensure!(numbers.iter().all(|n| n.is_finite()), "the loss is no number: try a lower --rate");
-        Ok(numbers)
-    }
-
-    fn intra_batch(&self, rng: &mut StdRng) -> Result<Batch> {
-        let mut pictures = Vec::new();
-        for _ in 0..self.args.batch_size {
-            let shot = self.data.pick(rng, 1).context("no frames")?;
-            let frame = &shot[rng.random_range(0..shot.len())];
-            pictures.push(Cut::random(rng, frame, self.args.cut).of(frame));
-        }
-        let samples =
-            tensors::of_pictures(&pictures.iter().collect::<Vec<_>>())?.f_to_device(self.nets.store.device())?;
-        let indices: Vec<i64> = pictures.iter().map(|_| rng.random_range(INDICES)).collect();
-        Ok(Batch {
-            prediction: samples.f_zeros_like()?,
-            index: index_planes(&indices, &samples)?,
-            samples,
-            coded: None,
-            corrected: None,
-        })
+            Ok(outcome.loss.f_mean(Kind::Float)?)
+        })?;
+        Ok(format!("loss {loss:.4}  {:.4} bit/px  error {:.2}", bits / steps, error / steps))
     }
 
     /// Bits and PSNR of luma at some qualities, of the averaged weights, on the middle of each validation shot.
@@ -364,7 +280,7 @@ impl<'a> Run<'a> {
                 let cut = Cut::middle(&shot[0], self.args.cut);
                 let outcomes = match self.stage {
                     Stage::Intra => vec![self.score_intra(&cut, &shot[0], index, kind)?],
-                    _ => Streams::score(&cut, shot, index, self.args.part, &self.average, kind)?,
+                    _ => Streams::score(&cut, shot, index, self.args.part, &self.learner.average, kind)?,
                 };
                 for outcome in outcomes {
                     loss += f64::try_from(&outcome.loss)?;
@@ -376,22 +292,40 @@ impl<'a> Run<'a> {
             line += &format!("  {:.4} bit/px {:.2} dB", bits / count, psnr / count);
             total += loss / count;
         }
-        self.progress.score = Some(total / SCORED.len() as f64);
+        self.learner.progress.score = Some(total / SCORED.len() as f64);
         Ok(format!("{line}  loss {:.4}", total / SCORED.len() as f64))
     }
 
     fn score_intra(&self, cut: &Cut, frame: &Yuv, index: i64, kind: Kind) -> Result<Outcome> {
-        let samples = tensors::of_pictures(&[&cut.of(frame)])?.f_to_device(self.nets.store.device())?;
-        let batch = Batch {
-            prediction: samples.f_zeros_like()?,
-            index: index_planes(&[index], &samples)?,
-            samples,
-            coded: None,
-            corrected: None,
-        };
-        let (stage, rates) = self.average.stage(Stage::Intra);
+        let samples = tensors::of_pictures(&[&cut.of(frame)])?.f_to_device(self.device)?;
+        let batch = intra(samples, &[index])?;
+        let (stage, rates) = self.learner.average.stage(Stage::Intra);
         evaluate(stage, rates, &batch, self.args.part, kind)
     }
+}
+
+/// Frames of their own, each at a quality of its own.
+fn intra_batch(rng: &mut StdRng, args: &Args, data: &Footage, device: Device) -> Result<Batch> {
+    let mut pictures = Vec::new();
+    for _ in 0..args.batch_size {
+        let shot = data.pick(rng, 1).context("no frames")?;
+        let frame = &shot[rng.random_range(0..shot.len())];
+        pictures.push(Cut::random(rng, frame, args.cut).of(frame));
+    }
+    let samples = tensors::of_pictures(&pictures.iter().collect::<Vec<_>>())?.f_to_device(device)?;
+    let indices: Vec<i64> = pictures.iter().map(|_| rng.random_range(INDICES)).collect();
+    intra(samples, &indices)
+}
+
+/// Key frames, at a step index each.
+fn intra(samples: Tensor, indices: &[i64]) -> Result<Batch> {
+    Ok(Batch {
+        prediction: samples.f_zeros_like()?,
+        index: index_planes(indices, &samples)?,
+        samples,
+        coded: None,
+        corrected: None,
+    })
 }
 
 /// One step index a picture, for every cell of `samples`.
@@ -399,13 +333,4 @@ fn index_planes(indices: &[i64], samples: &Tensor) -> Result<Tensor> {
     let size = samples.size();
     let indices = Tensor::f_from_slice(indices)?.f_to_device(samples.device())?.f_to_kind(Kind::Float)?;
     Ok(indices.f_view([-1, 1, 1, 1])?.f_expand([size[0], 1, size[2], size[3]], false)?.f_contiguous()?)
-}
-
-/// Linear warm-up, then half a cosine down to a fiftieth.
-fn schedule(done: f64) -> f64 {
-    if done < WARM_UP {
-        return (done / WARM_UP).max(0.02);
-    }
-    let rest = (done - WARM_UP) / (1.0 - WARM_UP);
-    0.02 + 0.98 * 0.5 * (1.0 + (std::f64::consts::PI * rest).cos())
 }

@@ -1,27 +1,23 @@
 //! `gst-torch train codec --coding vector`: one network for pictures of their own, at every rate at once.
 
-use std::collections::HashMap;
-use std::time::Instant;
-
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use gst_torch_models::codec::entropy::latents::Latents;
 use gst_torch_models::codec::model::{self, PRIOR};
 use gst_torch_models::codec::tensors;
 use gst_torch_models::codec::vector::network::{Config, Network};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Kind, Tensor};
 use toml::{Table, Value};
 
 use super::super::footage::{Cut, Footage, Shot};
-use super::super::learner::follow;
+use super::super::learner::{CLIP, Learner, Plan, dice};
 use super::args::Args;
+use super::bytes_of;
 use super::objective::split;
-use super::{CLIP, schedule};
-use crate::train::adamw::AdamW;
 use crate::train::card::{command, hand_written, sha256, strings};
-use crate::train::checkpoint::{self, Progress};
+use crate::train::checkpoint::Progress;
 
 /// Squared error of a luma sample that is as good as none: keeps the logarithm of the loss from rewarding it.
 const ERROR_FLOOR: f64 = 2.0;
@@ -35,31 +31,14 @@ const BITS_WORTH: f64 = 1.0;
 const SCORED: [f64; 4] = [0.1, 0.3, 0.6, 1.0];
 /// Pictures of each shot that the prior learns from.
 const PRIOR_PICTURES: usize = 3;
-struct Nets {
-    store: nn::VarStore,
-    network: Network,
-}
-
-impl Nets {
-    fn new(config: &Config, device: Device) -> Result<Self> {
-        let store = nn::VarStore::new(device);
-        let network = Network::new(&store.root(), config)?;
-        Ok(Nets { store, network })
-    }
-}
 
 struct Run<'a> {
     args: &'a Args,
     config: Config,
+    device: Device,
     data: Footage,
     val: Footage,
-    nets: Nets,
-    average: Nets,
-    averages: HashMap<String, Tensor>,
-    /// In order of names.
-    variables: Vec<(String, Tensor)>,
-    optimiser: AdamW,
-    progress: Progress,
+    learner: Learner<Network>,
     /// Bits a luma sample and PSNR of luma, as scored last.
     results: Vec<[f64; 2]>,
 }
@@ -67,83 +46,44 @@ struct Run<'a> {
 pub fn run(args: &Args, data: Footage, val: Footage, device: Device) -> Result<()> {
     tch::manual_seed(args.seed as i64);
     let config = Config::default();
-    let mut nets = Nets::new(&config, device)?;
-    if let Some(name) = &args.from {
-        let bytes = match name.strip_suffix(".safetensors") {
-            Some(_) => std::fs::read(name).with_context(|| name.to_string())?,
-            None => model::find(name)?.1,
-        };
-        model::fill(&mut nets.store, &bytes).map_err(|reason| anyhow!("{name}: {reason}"))?;
-    }
-    let mut average = Nets::new(&config, device)?;
-    average.store.copy(&nets.store)?;
-    average.store.freeze();
-    let mut variables: Vec<_> = nets.store.variables().into_iter().collect();
-    variables.sort_by(|a, b| a.0.cmp(&b.0));
-    let weights: usize = variables.iter().map(|(_, v)| v.numel()).sum();
-    let [encoder, decoder] = config.macs();
-    println!(
-        "{:.2} M weights learn; {:.1} kMAC a luma sample to encode, {:.1} to decode",
-        weights as f64 / 1e6,
-        encoder / 1e3,
-        decoder / 1e3
-    );
-    let setting = format!(
-        "vector, batch {}, cut {}, precision {:?}, rate {}, seed {}",
-        args.batch_size, args.cut, args.precision, args.rate, args.seed
-    );
-    let mut run = Run {
-        args,
-        config,
-        data,
-        val,
-        averages: average.store.variables(),
-        average,
-        nets,
-        optimiser: AdamW::new(&variables, 0.0)?,
-        variables,
-        progress: Progress { epoch: 0, step: 0, optimiser_steps: 0, seconds: 0.0, score: None, setting },
-        results: Vec::new(),
+    let plan = Plan {
+        device,
+        steps: args.steps,
+        time_limit: args.time_limit,
+        rate: args.rate,
+        decay: 0.0,
+        clip: CLIP,
+        every: args.every,
+        minutes: None,
+        setting: format!(
+            "vector, batch {}, cut {}, precision {:?}, rate {}, seed {}",
+            args.batch_size, args.cut, args.precision, args.rate, args.seed
+        ),
     };
+    let learner = Learner::new(plan, |store| {
+        let network = Network::new(&store.root(), &config)?;
+        if let Some(name) = &args.from {
+            model::fill(store, &bytes_of(name)?).map_err(|reason| anyhow!("{name}: {reason}"))?;
+        }
+        Ok(network)
+    })?;
+    let [encoder, decoder] = config.macs();
+    println!("{:.1} kMAC a luma sample to encode, {:.1} to decode", encoder / 1e3, decoder / 1e3);
+    let mut run = Run { args, config, device, data, val, learner, results: Vec::new() };
     if args.resume {
-        run.resume()?;
+        run.learner.resume(&args.out)?;
     }
     run.train()
 }
 
 impl Run<'_> {
-    /// Everything that changes while training, by name.
-    fn state(&self) -> Vec<(String, Tensor)> {
-        let mut state = self.optimiser.state();
-        for (name, variable) in &self.variables {
-            state.push((format!("average.{name}"), self.averages[name].shallow_clone()));
-            state.push((format!("network.{name}"), variable.shallow_clone()));
-        }
-        state
-    }
-
-    fn resume(&mut self) -> Result<()> {
-        let saved = checkpoint::resume(&self.args.out, &self.state(), &self.progress.setting)?;
-        self.optimiser.set_steps(saved.optimiser_steps);
-        self.progress = saved;
-        Ok(())
-    }
-
-    fn done(&self) -> f64 {
-        match self.args.time_limit {
-            Some(minutes) => (self.progress.seconds / (minutes * 60.0)).min(1.0),
-            None => (self.progress.step as f64 / self.args.steps as f64).min(1.0),
-        }
-    }
-
     fn train(&mut self) -> Result<()> {
-        while self.done() < 1.0 {
-            let losses = self.round()?;
-            self.progress.epoch += 1;
+        while self.learner.done() < 1.0 {
+            let loss = self.round()?;
             let score = self.score()?;
-            println!("step {:6}  {losses}{score}  {:.1} min", self.progress.step, self.progress.seconds / 60.0);
-            self.progress.optimiser_steps = self.optimiser.steps();
-            checkpoint::save(&self.args.out, &self.progress, &self.state())?;
+            let Progress { step, seconds, .. } = self.learner.progress;
+            println!("step {step:6}  loss {loss:.4}{score}  {:.1} min", seconds / 60.0);
+            self.learner.save(&self.args.out, &self.args.name)?;
         }
         if self.results.is_empty() {
             self.score()?; // resumed after the last step: the card wants the results
@@ -152,51 +92,28 @@ impl Run<'_> {
     }
 
     /// The steps between two checkpoints.
-    fn round(&mut self) -> Result<String> {
-        let bar = ProgressBar::new(self.args.every);
-        bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
-        let (mut loss, mut steps) = (0.0, 0.0);
-        while steps < self.args.every as f64 && self.done() < 1.0 {
-            let began = Instant::now();
-            loss += self.step(self.args.rate * schedule(self.done()))?;
-            steps += 1.0;
-            self.progress.step += 1;
-            self.progress.seconds += began.elapsed().as_secs_f64();
-            bar.set_message(format!("loss {:.4}", loss / steps));
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        Ok(format!("loss {:.4}", loss / steps))
-    }
-
-    fn step(&mut self, rate: f64) -> Result<f64> {
-        // Steps and seeds decide what is drawn, so that a resumed run goes on as it would have.
-        let seed = self.args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.progress.step;
-        let mut rng = StdRng::seed_from_u64(seed);
-        let mut pictures = Vec::new();
-        for _ in 0..self.args.batch_size {
-            let shot = self.data.pick(&mut rng, 1).context("no frames")?;
-            let frame = &shot[rng.random_range(0..shot.len())];
-            pictures.push(Cut::random(&mut rng, frame, self.args.cut).of(frame));
-        }
-        let device = self.nets.store.device();
-        let samples = tensors::of_pictures(&pictures.iter().collect::<Vec<_>>())?.f_to_device(device)?;
-        let most = self.config.digits();
-        let kept: Vec<f32> = pictures.iter().map(|_| rng.random_range(1..=most) as f32).collect();
-        let kept = Tensor::f_from_slice(&kept)?.f_view([-1, 1, 1, 1])?.f_to_device(device)?;
-        let loss = loss(&self.nets.network, &samples, &kept, self.args.precision.kind())?;
-        loss.f_backward()?;
-        self.optimiser.step(rate, CLIP)?;
-        follow(&self.variables, &self.averages, self.progress.step)?;
-        let number = f64::try_from(loss.f_detach()?)?;
-        ensure!(number.is_finite(), "the loss is no number: try a lower --rate");
-        Ok(number)
+    fn round(&mut self) -> Result<f64> {
+        let Run { args, config, device, data, learner, .. } = self;
+        let most = config.digits();
+        learner.round(|network, turn| {
+            let mut rng = dice(args.seed, turn.step);
+            let mut pictures = Vec::new();
+            for _ in 0..args.batch_size {
+                let shot = data.pick(&mut rng, 1).context("no frames")?;
+                let frame = &shot[rng.random_range(0..shot.len())];
+                pictures.push(Cut::random(&mut rng, frame, args.cut).of(frame));
+            }
+            let samples = tensors::of_pictures(&pictures.iter().collect::<Vec<_>>())?.f_to_device(*device)?;
+            let kept: Vec<f32> = pictures.iter().map(|_| rng.random_range(1..=most) as f32).collect();
+            let kept = Tensor::f_from_slice(&kept)?.f_view([-1, 1, 1, 1])?.f_to_device(*device)?;
+            loss(network, &samples, &kept, args.precision.kind())
+        })
     }
 
     /// Whole digits of the averaged network, in the order in which they are coded.
     fn digits(&self, samples: &Tensor) -> Result<(Tensor, Vec<i32>)> {
-        let soft = self.average.network.encode(samples, self.args.precision.kind())?;
-        let digits = self.average.network.round(&soft)?;
+        let soft = self.learner.average.encode(samples, self.args.precision.kind())?;
+        let digits = self.learner.average.round(&soft)?;
         let numbers = digits.f_to_kind(Kind::Int)?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?;
         Ok((digits, Vec::<i32>::try_from(numbers)?))
     }
@@ -219,14 +136,14 @@ impl Run<'_> {
             let (mut bits, mut psnr, mut count) = (0.0, 0.0, 0.0);
             for shot in self.val.shots() {
                 let cut = Cut::middle(&shot[0], self.args.cut);
-                let samples = tensors::of_pictures(&[&cut.of(&shot[0])])?.f_to_device(self.nets.store.device())?;
+                let samples = tensors::of_pictures(&[&cut.of(&shot[0])])?.f_to_device(self.device)?;
                 let (digits, numbers) = self.digits(&samples)?;
                 let area = numbers.len() / self.config.digits();
                 let coded = self.latents(self.args.cut)?.encode_first(&numbers[..first * area]);
                 bits += coded.map_err(anyhow::Error::msg)?.len() as f64 * 8.0 / (area * 64) as f64;
                 let kept = Tensor::f_from_slice(&[first as f32])?.f_view([1, 1, 1, 1])?.f_to_device(digits.device())?;
-                let digits = digits.f_mul(&self.average.network.mask(&kept)?)?;
-                let decoded = self.average.network.decode(&digits, &kept, kind)?;
+                let digits = digits.f_mul(&self.learner.average.mask(&kept)?)?;
+                let decoded = self.learner.average.decode(&digits, &kept, kind)?;
                 let [luma, _] = split(&decoded, &samples)?;
                 psnr += 10.0 * (65025.0 / f64::try_from(&luma)?.max(1e-3)).log10();
                 count += 1.0;
@@ -249,7 +166,7 @@ impl Run<'_> {
             let shot: Shot = self.data.pick(&mut rng, 1).context("no frames")?;
             let cut = Cut::random(&mut rng, &shot[0], self.args.cut);
             for frame in shot.iter().take(PRIOR_PICTURES) {
-                let samples = tensors::of_pictures(&[&cut.of(frame)])?.f_to_device(self.nets.store.device())?;
+                let samples = tensors::of_pictures(&[&cut.of(frame)])?.f_to_device(self.device)?;
                 latents.encode(&self.digits(&samples)?.1).map_err(anyhow::Error::msg)?;
             }
             latents.forget();
@@ -264,7 +181,8 @@ impl Run<'_> {
         let Args { name, out, .. } = self.args;
         let file = format!("{name}.safetensors");
         let path = out.join(&file);
-        let mut tensors: Vec<_> = self.variables.iter().map(|(n, _)| (n.clone(), self.averages[n].copy())).collect();
+        let mut tensors: Vec<_> = self.learner.weights.variables().into_iter().collect();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
         tensors.push((PRIOR.into(), Tensor::f_from_slice(&self.prior()?)?));
         Tensor::write_safetensors(&tensors, &path).with_context(|| path.display().to_string())?;
 
@@ -286,8 +204,8 @@ impl Run<'_> {
         let mut table = Table::from_iter([
             ("command".to_string(), Value::from(command())),
             ("seed".to_string(), (self.args.seed as i64).into()),
-            ("steps".to_string(), (self.progress.step as i64).into()),
-            ("minutes".to_string(), ((self.progress.seconds / 6.0).round() / 10.0).into()),
+            ("steps".to_string(), (self.learner.progress.step as i64).into()),
+            ("minutes".to_string(), ((self.learner.progress.seconds / 6.0).round() / 10.0).into()),
             ("data".to_string(), strings(&self.args.data)),
             ("validation".to_string(), strings(&self.args.val)),
         ]);

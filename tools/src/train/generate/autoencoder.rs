@@ -11,10 +11,10 @@ use tch::{Device, Kind, Tensor};
 use toml::Table;
 
 use super::super::card::in_parts;
-use super::super::learner::Learner;
+use super::super::learner::{Learner, dice};
 use super::gan::latents;
 use super::pictures::Pictures;
-use super::{Args, card, dice, plan, read, sheet};
+use super::{Args, card, plan, read, sheet};
 
 /// Weight of differences between neighbours against that of pixels: edges that are soft cost more.
 const EDGES: f64 = 0.5;
@@ -53,8 +53,8 @@ pub fn run(args: &Args, config: Config, device: Device) -> Result<()> {
     while learner.done() < 1.0 {
         let done = learner.done();
         let mut revived = 0;
-        let mean = learner.round(|net, step| {
-            let mut rng = dice(args.seed, step);
+        let mean = learner.round(|net, turn| {
+            let mut rng = dice(args.seed, turn.step);
             let (pictures, _) = data.batch(&mut rng, args.batch_size, args.flip)?;
             match net {
                 Net::Vae(net) => vae_loss(net, sight.as_ref(), &pictures, &mut rng, kind, args.beta),

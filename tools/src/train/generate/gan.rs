@@ -17,9 +17,9 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::super::adamw::AdamW;
 use super::super::checkpoint::{self, Progress};
-use super::super::learner::{Plan, follow};
+use super::super::learner::{Plan, dice, follow};
 use super::pictures::Pictures;
-use super::{Args, card, dice, plan, read, sheet, sight};
+use super::{Args, card, plan, read, sheet, sight};
 
 /// The mean of gradients keeps half of itself: both networks chase a moving target (Radford et al. 2016).
 const MOMENTUM: f64 = 0.5;
@@ -177,7 +177,7 @@ impl Rivals {
     }
 
     fn done(&self) -> f64 {
-        self.plan.done(&self.progress)
+        self.plan.done(self.progress.step, self.progress.seconds)
     }
 
     /// The steps between two checkpoints, fewer at the end.

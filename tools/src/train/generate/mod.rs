@@ -15,7 +15,7 @@ use gst_torch_models::generate::{Config, vae, vqvae};
 use gst_torch_models::metrics::features::Features;
 use tch::Device;
 
-use super::learner::Plan;
+use super::learner::{CLIP, Plan};
 pub use args::Args;
 use args::Network;
 use pictures::Pictures;
@@ -82,6 +82,8 @@ fn plan(args: &Args, network: &str, rate: f64, device: Device) -> Plan {
         steps: args.steps,
         time_limit: args.time_limit,
         rate,
+        decay: 0.0,
+        clip: CLIP,
         every: args.every,
         minutes: Some(SHEETS),
         setting: format!(
@@ -89,9 +91,4 @@ fn plan(args: &Args, network: &str, rate: f64, device: Device) -> Plan {
             args.batch_size, args.precision, args.flip, args.augment, args.r1, args.beta, args.seed
         ),
     }
-}
-
-/// The random numbers of a step: the step and the seed decide all that is drawn.
-fn dice(seed: u64, step: u64) -> rand::rngs::StdRng {
-    rand::SeedableRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step)
 }

@@ -11,10 +11,10 @@ use tch::{Device, Kind, Tensor, nn};
 use toml::Table;
 
 use super::super::card::in_parts;
-use super::super::learner::Learner;
+use super::super::learner::{Learner, dice};
 use super::args::Flip;
 use super::pictures::{Clip, Pictures, View};
-use super::{Args, card, dice, plan, read, sheet};
+use super::{Args, card, plan, read, sheet};
 
 /// Part of the codes looked back on that are replaced by others, at most: what was drawn is never quite what was learnt.
 const DAMAGE: f64 = 0.15;
@@ -60,8 +60,8 @@ pub fn run(args: &Args, device: Device) -> Result<()> {
     let kind = args.precision.kind();
     let mut results = Table::new();
     while learner.done() < 1.0 {
-        let mean = learner.round(|net, step| {
-            let mut rng = dice(args.seed, step);
+        let mean = learner.round(|net, turn| {
+            let mut rng = dice(args.seed, turn.step);
             let windows = draw(&coded, window, args.batch_size, &mut rng)?;
             loss(net, &windows, &config, &mut rng, kind)
         })?;

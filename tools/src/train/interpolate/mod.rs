@@ -8,12 +8,10 @@ use std::f64::consts::LN_10;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gst_torch_models::interpolate::network::{Config, Fusion};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tch::{Device, Kind, Tensor};
 
 use super::footage::{Cut, Footage};
-use super::learner::{Learner, Plan};
+use super::learner::{CLIP, Learner, Plan, dice};
 pub use args::Args;
 use samples::Sample;
 
@@ -44,7 +42,7 @@ pub fn run(args: Args) -> Result<()> {
         args.batch_size, args.cut, args.beyond, args.precision, args.rate, args.seed
     );
     let Args { steps, time_limit, rate, every, .. } = args;
-    let plan = Plan { device, steps, time_limit, rate, every, minutes: None, setting };
+    let plan = Plan { device, steps, time_limit, rate, decay: 0.0, clip: CLIP, every, minutes: None, setting };
     let mut learner = Learner::new(plan, |store| {
         let network = Fusion::new(&store.root(), config)?;
         if let Some(path) = &args.from {
@@ -57,7 +55,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut scores = Vec::new();
     while learner.done() < 1.0 {
-        let loss = learner.round(|network, step| loss(network, step, &args, &data, device))?;
+        let loss = learner.round(|network, turn| loss(network, turn.step, &args, &data, device))?;
         scores = score(&learner.average, &args, &val, device)?;
         let total: f64 = scores.iter().map(|score| score.made).sum();
         learner.progress.score = (!scores.is_empty()).then(|| total / scores.len() as f64);
@@ -72,8 +70,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Mean squared error in dB, of a batch that seed and step decide.
 fn loss(network: &Fusion, step: u64, args: &Args, data: &Footage, device: Device) -> Result<Tensor> {
-    let seed = args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step;
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = dice(args.seed, step);
     let (mut inputs, mut wanted) = (Vec::new(), Vec::new());
     for _ in 0..args.batch_size {
         let sample = Sample::random(&mut rng, data, args.cut, args.beyond, args.precision.kind())?;

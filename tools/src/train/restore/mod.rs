@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use tch::{Device, Kind, Tensor};
 
 use super::footage::Footage;
-use super::learner::{Learner, Plan};
+use super::learner::{CLIP, Learner, Plan, dice};
 pub use args::Args;
 use streams::Streams;
 
@@ -67,10 +67,8 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut results = Vec::new();
     while learner.done() < 1.0 {
-        let mean = learner.round(|net, step| {
-            // Steps and seeds decide what is drawn.
-            let mut rng = StdRng::seed_from_u64(args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step);
-            let batch = streams.next(&mut rng, &data, args.batch_size, kind)?.on(device)?;
+        let mean = learner.round(|net, turn| {
+            let batch = streams.next(&mut dice(args.seed, turn.step), &data, args.batch_size, kind)?.on(device)?;
             let output = net.forward(&batch.input)?.f_to_kind(Kind::Float)?;
             streams.restored(&output)?;
             let steady = if config.history { args.steady } else { 0.0 };
@@ -109,6 +107,8 @@ fn plan(args: &Args, config: &Config, device: Device) -> Plan {
         steps: args.steps,
         time_limit: args.time_limit,
         rate: args.rate,
+        decay: 0.0,
+        clip: CLIP,
         every: args.every,
         minutes: None,
         setting: format!(
