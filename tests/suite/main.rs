@@ -14,6 +14,7 @@ mod meson;
 mod meta;
 mod overlay;
 mod pipelines;
+mod removal;
 mod restore;
 mod scripted;
 mod track;
