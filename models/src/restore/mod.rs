@@ -156,7 +156,8 @@ impl Config {
             Task::SuperResolution => (48, 4),
             Task::LowLight => (48, 3),
             Task::Deblock => (128, 5),
-            Task::Denoise | Task::Deblur => (64, 5),
+            Task::Denoise => (64, 4),
+            Task::Deblur => (64, 5),
         };
         let temporal = task == Task::Denoise;
         let scale = if task == Task::SuperResolution { scale } else { 1 };
