@@ -8,6 +8,7 @@ pub mod codec;
 pub mod data;
 pub mod detect;
 pub mod generate;
+mod in_place;
 pub mod interpolate;
 pub mod metrics;
 pub mod restore;

@@ -5,6 +5,7 @@ use tch::nn::{Init, Path};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::network::{CELLS, parameter};
+use crate::in_place::{add, relu};
 
 struct Free {
     weight: Tensor,
@@ -60,8 +61,7 @@ impl Analysis {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let mut x = self.first.forward(x)?;
         for [a, b] in &self.blocks {
-            let mut change = b.forward(&relu(a.forward(&x)?)?)?;
-            x = if change.requires_grad() { change.f_add(&x)? } else { change.f_add_(&x)? };
+            x = add(b.forward(&relu(a.forward(&x)?)?)?, &x)?;
         }
         self.last.forward(&relu(x)?)
     }
@@ -87,9 +87,4 @@ impl Analysis {
             Ok(())
         })
     }
-}
-
-/// In its own memory, where no gradient needs what was there.
-fn relu(mut x: Tensor) -> Result<Tensor, TchError> {
-    if x.requires_grad() { x.f_relu() } else { x.f_relu_() }
 }

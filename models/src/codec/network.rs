@@ -355,25 +355,31 @@ mod tests {
     }
 
     #[test]
-    fn synthesis_is_the_same_in_both_precisions_and_with_any_threads() {
+    fn synthesis_is_the_same_in_both_precisions_with_any_threads_while_it_learns_and_frozen() {
         let store = nn::VarStore::new(Device::Cpu);
         let stage = Stage::new(&store.root(), Config::SMALL, true).unwrap();
-        let _guard = tch::no_grad_guard();
         for (_, mut variable) in store.variables() {
-            let _ = variable.f_normal_(0.0, 0.2).unwrap();
+            let _ = tch::no_grad(|| variable.f_normal_(0.0, 0.2)).unwrap();
         }
         stage.check().unwrap();
         let of = |range| random(&[1, 96, 23, 40], range);
         let (linear, prediction, levels) = (of(127.0), of(127.0), of(5.0));
         let index = Tensor::full([1, 1, 23, 40], 77.0, (Kind::Float, Device::Cpu));
-        let correct = |kind| stage.correct(&linear, &prediction, &levels, &index, kind).unwrap();
-        let exact = correct(Kind::Float);
+        let correct = |stage: &Stage, kind| stage.correct(&linear, &prediction, &levels, &index, kind).unwrap();
+        let learning = correct(&stage, Kind::Float);
+        assert!(learning.requires_grad());
+        let exact = learning.detach();
         assert!(exact.abs().max().double_value(&[]) > 100.0, "the test would prove nothing");
-        assert_eq!(exact, correct(Kind::BFloat16));
+
+        let _guard = tch::no_grad_guard();
         let threads = tch::get_num_threads();
-        tch::set_num_threads(1);
-        assert_eq!(exact, correct(Kind::BFloat16));
-        assert_eq!(exact, correct(Kind::Float));
+        for (kind, threads) in [Kind::Float, Kind::BFloat16].into_iter().flat_map(|kind| [(kind, 1), (kind, threads)]) {
+            tch::set_num_threads(threads);
+            assert_eq!(exact, correct(&stage, kind), "{kind:?}, {threads} threads");
+            let mut frozen = stage.share();
+            frozen.prepare(kind).unwrap();
+            assert_eq!(exact, correct(&frozen, kind), "{kind:?}, {threads} threads, frozen");
+        }
         tch::set_num_threads(threads);
     }
 }

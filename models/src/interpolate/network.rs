@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor, nn};
 
 use super::cells::{CELL, CHROMA, SAMPLES};
+use crate::in_place::{add, relu};
 
 /// Pictures that are fused.
 pub const SOURCES: usize = 4;
@@ -92,12 +93,12 @@ impl Fusion {
     /// # Errors
     /// When the input does not have 99 channels.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = convolve(&self.first, input)?.f_relu()?;
+        let mut x = relu(convolve(&self.first, input)?)?;
         for [a, b] in &self.blocks {
-            x = x.f_add(&convolve(b, &convolve(a, &x)?.f_relu()?)?)?;
+            x = add(convolve(b, &relu(convolve(a, &x)?)?)?, &x)?;
         }
         // What blends is fp32: in bf16 two of 256 levels would be lost.
-        let decided = convolve(&self.last, &x.f_relu()?)?.f_to_kind(Kind::Float)?;
+        let decided = convolve(&self.last, &relu(x)?)?.f_to_kind(Kind::Float)?;
         let gate = |index: i64, bias: f64| -> Result<Tensor, TchError> {
             let logits = decided.f_narrow(1, index * GATES, GATES)?.f_mul_scalar(LOGITS)?.f_add_scalar(bias)?;
             let gates = logits.f_sigmoid()?;

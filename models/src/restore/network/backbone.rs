@@ -7,6 +7,8 @@
 use tch::nn::{Init, Path};
 use tch::{Kind, TchError, Tensor};
 
+use crate::in_place::{add, relu};
+
 /// A 3x3 convolution with bias, "same" padding.
 pub struct Conv {
     weight: Tensor,
@@ -72,7 +74,7 @@ struct Residual([Conv; 2]);
 
 impl Residual {
     fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        self.0[1].forward(&self.0[0].forward(x)?.f_relu()?)?.f_add(x)
+        add(self.0[1].forward(&relu(self.0[0].forward(x)?)?)?, x)
     }
 }
 
@@ -99,11 +101,11 @@ impl Backbone {
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.first.forward(x)?.f_relu()?;
+        let mut x = relu(self.first.forward(x)?)?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
-        x.f_relu()
+        relu(x)
     }
 }
 
