@@ -55,6 +55,33 @@ pub fn play_to_eos(pipeline: &gst::Pipeline) {
     }
 }
 
+/// Frames that the element `sink` has shown.
+pub fn rendered(pipeline: &gst::Pipeline) -> u64 {
+    use gst::prelude::*;
+
+    let stats: gst::Structure = pipeline.by_name("sink").expect("a sink").property("stats");
+    stats.get("rendered").expect("a sink counts what it renders")
+}
+
+/// Panics with what the pipeline says if it has failed.
+pub fn no_error(pipeline: &gst::Pipeline) {
+    use gst::prelude::*;
+
+    if let Some(error) = pipeline.bus().expect("a pipeline has a bus").pop_filtered(&[gst::MessageType::Error]) {
+        panic!("{error:?}");
+    }
+}
+
+/// Until the element `sink` has shown so many more frames, for a minute at most.
+pub fn wait_for_frames(pipeline: &gst::Pipeline, count: u64) {
+    let (goal, began) = (rendered(pipeline) + count, std::time::Instant::now());
+    while rendered(pipeline) < goal {
+        no_error(pipeline);
+        assert!(began.elapsed().as_secs() < 60, "the stream stands still");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 /// `vtest.avi` of Debian's opencv-doc (fixed camera, pedestrians, 768x576, 795 frames), where `make demo` or `make test`
 /// has put it; `None`, and said on standard error, where it is absent.
 pub fn clip() -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! Live streams and a model that is too slow for them; pipelines that change while they play.
+//! Live streams and a model that is too slow for them; several pipelines at once, and seeking.
 
 use gst::prelude::*;
 
@@ -13,10 +13,6 @@ fn stats(pipeline: &gst::Pipeline, name: &str) -> gst::Structure {
     pipeline.by_name(name).unwrap().property("stats")
 }
 
-fn rendered(pipeline: &gst::Pipeline) -> u64 {
-    stats(pipeline, "sink").get::<u64>("rendered").unwrap()
-}
-
 /// Plays 60 live frames of 100 a second through a model that does far fewer; frames out, skipped.
 fn overload(policy: &str) -> (u64, u64) {
     let folder = tempfile::tempdir().unwrap();
@@ -27,7 +23,7 @@ fn overload(policy: &str) -> (u64, u64) {
         model.display()
     ));
     common::play_to_eos(&pipeline);
-    let result = (rendered(&pipeline), stats(&pipeline, "detect").get::<u64>("skipped").unwrap());
+    let result = (common::rendered(&pipeline), stats(&pipeline, "detect").get::<u64>("skipped").unwrap());
     pipeline.set_state(gst::State::Null).unwrap();
     result
 }
@@ -88,7 +84,7 @@ fn four_pipelines_in_one_process_each_get_their_frames() {
     }
     for (i, pipeline) in pipelines.iter().enumerate() {
         common::play_to_eos(pipeline);
-        assert_eq!(rendered(pipeline), 20 + i as u64);
+        assert_eq!(common::rendered(pipeline), 20 + i as u64);
         pipeline.set_state(gst::State::Null).unwrap();
     }
 }

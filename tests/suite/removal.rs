@@ -4,30 +4,11 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use crate::common;
+use crate::common::{self, wait_for_frames};
 
 fn launch(line: &str) -> gst::Pipeline {
     common::init();
     gst::parse::launch(line).unwrap().downcast::<gst::Pipeline>().unwrap()
-}
-
-/// Until so many more frames have come out.
-fn wait_for_frames(pipeline: &gst::Pipeline, count: u64) {
-    let rendered = || {
-        let stats: gst::Structure = pipeline.by_name("sink").unwrap().property("stats");
-        stats.get::<u64>("rendered").unwrap()
-    };
-    let goal = rendered() + count;
-    for _ in 0..6_000 {
-        if rendered() >= goal {
-            return;
-        }
-        if let Some(error) = pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]) {
-            panic!("{error:?}");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("the stream stands still");
 }
 
 /// Holds what leaves `pad` while `change` is made.
