@@ -1,6 +1,5 @@
 //! Integration tests over everything: one binary, since linking libtorch takes time.
 
-mod chaos;
 mod codec;
 mod common;
 mod detect;
