@@ -22,6 +22,12 @@ pub fn caps() -> gst::Caps {
     gst_video::VideoCapsBuilder::new().format_list(FORMATS).build()
 }
 
+/// Lets a pad whose template asks for progressive video take caps that leave `interlace-mode` out: those are of progressive
+/// video, too, though no subset of the template.
+pub fn take_unsaid_as_progressive(pad: &gst::Pad) {
+    pad.set_pad_flags(gst::PadFlags::ACCEPT_INTERSECT);
+}
+
 /// What the runtime needs to know of a stream; `None` for a format that is not in `FORMATS`.
 pub fn frame_info(info: &gst_video::VideoInfo) -> Option<FrameInfo> {
     let format: PixelFormat = info.format().to_str().parse().ok()?;

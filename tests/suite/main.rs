@@ -1,5 +1,6 @@
 //! Integration tests over everything: one binary, since linking libtorch takes time.
 
+mod caps;
 mod codec;
 mod common;
 mod detect;

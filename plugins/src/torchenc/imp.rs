@@ -95,6 +95,11 @@ impl ObjectImpl for TorchEnc {
         let value = lock(&self.settings).get(pspec.name());
         value.unwrap_or_else(|| pspec.default_value().clone())
     }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        crate::video::take_unsaid_as_progressive(self.obj().sink_pad());
+    }
 }
 
 impl GstObjectImpl for TorchEnc {}
