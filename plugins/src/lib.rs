@@ -10,6 +10,7 @@ mod pace;
 pub mod provenance;
 mod report;
 mod settings;
+mod sticky;
 mod sync;
 mod torchdec;
 mod torchdetect;

@@ -33,7 +33,8 @@ fn plain(properties: &str) -> Run {
 
 fn start(properties: &str, info: &VideoInfo, output: Option<(i32, i32)>) -> Run {
     common::init();
-    let element = gst::ElementFactory::make("torchinterpolate").property("device", "cpu").build().unwrap();
+    // A harness is live: on a busy machine pictures would be held for want of time.
+    let element = gst::parse::launch("torchinterpolate device=cpu late-policy=block").unwrap();
     for (name, value) in properties.split_whitespace().filter_map(|property| property.split_once('=')) {
         element.set_property_from_str(name, value);
     }

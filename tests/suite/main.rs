@@ -1,9 +1,11 @@
 //! Integration tests over everything: one binary, since linking libtorch takes time.
 
 mod caps;
+mod chaos;
 mod codec;
 mod common;
 mod detect;
+mod flush;
 mod generate;
 mod hostile;
 mod house;

@@ -122,8 +122,10 @@ impl ObjectSubclass for TorchFilter {
                 let error = || Err(gst::FlowError::Error);
                 Self::catch_panic_pad_function(parent, error, |filter| filter.chain(pad, buffer))
             })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |filter| filter.sink_event(pad, event))
+            // One that says why it refuses an event: that this element flushes is no error, where a source would end at one.
+            .event_full_function(|pad, parent, event| {
+                let error = || Err(gst::FlowError::Error);
+                Self::catch_panic_pad_function(parent, error, |filter| filter.sink_event(pad, event))
             })
             .query_function(|pad, parent, query| {
                 Self::catch_panic_pad_function(parent, || false, |filter| filter.sink_query(pad, query))

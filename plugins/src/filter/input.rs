@@ -14,7 +14,7 @@ use super::queue::Flushing;
 use super::settings::Settings;
 use super::{Finish, Input};
 use crate::sync::lock;
-use crate::{meta, video};
+use crate::{meta, sticky, video};
 
 impl TorchFilter {
     pub(super) fn chain(&self, _pad: &gst::Pad, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -125,22 +125,21 @@ impl TorchFilter {
         Ok(())
     }
 
-    pub(super) fn sink_event(&self, pad: &gst::Pad, mut event: gst::Event) -> bool {
+    pub(super) fn sink_event(&self, pad: &gst::Pad, mut event: gst::Event) -> Result<gst::FlowSuccess, gst::FlowError> {
         use gst::EventView;
+        let taken = |passed| if passed { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Error) };
         match event.view() {
             EventView::FlushStart(_) => {
                 let passed = self.srcpad.push_event(event);
                 self.queue.set_flushing(true);
                 let _ = self.srcpad.pause_task();
-                return passed;
+                return taken(passed);
             }
             EventView::FlushStop(_) => {
                 self.reset_flow();
                 let passed = self.srcpad.push_event(event);
-                if self.start_task().is_err() {
-                    return false;
-                }
-                return passed;
+                self.keep_sticky_events();
+                return taken(self.start_task().is_ok() && passed);
             }
             EventView::Caps(caps) => {
                 let seqnum = event.seqnum();
@@ -151,7 +150,7 @@ impl TorchFilter {
                     }
                     Err(message) => {
                         gst::error!(CAT, imp = self, "{message}");
-                        return false;
+                        return Err(gst::FlowError::NotNegotiated);
                     }
                 }
             }
@@ -166,9 +165,20 @@ impl TorchFilter {
             _ => {}
         }
         if event.is_serialized() {
-            return self.queue.push(Item::Event(event), false).is_ok();
+            let pushed = self.queue.push(Item::Event(event), false);
+            return pushed.map(|()| gst::FlowSuccess::Ok).map_err(|Flushing| gst::FlowError::Flushing);
         }
-        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+        taken(gst::Pad::event_default(pad, Some(&*self.obj()), event))
+    }
+
+    /// After a flush: caps that were in the queue leave with the next frame, and so does all else that holds for the stream.
+    fn keep_sticky_events(&self) {
+        sticky::outlive_flush(&self.sinkpad, &self.srcpad);
+        let caps = lock(&self.stream).as_ref().map(|stream| stream.caps.clone());
+        if let Some(caps) = caps.as_ref().filter(|caps| self.srcpad.current_caps().as_ref() != Some(*caps)) {
+            let _ = self.srcpad.store_sticky_event(&gst::event::Caps::new(caps));
+        }
+        *lock(&self.announced) = caps;
     }
 
     /// Gets ready for frames of `caps`; the caps that they leave with.

@@ -259,7 +259,8 @@ impl TorchDec {
         let obj = self.obj();
         let mut output = obj.set_output_state(info.format(), info.width(), info.height(), None)?;
         output.set_info(info);
-        obj.negotiate(output)
+        // Negotiated with the first frame, by the base class: what it returns then tells a flush from a refusal.
+        Ok(())
     }
 
     /// What the header says; a frame rate that it leaves open may be in the caps. Where downstream does not take U and V as

@@ -279,8 +279,8 @@ impl TorchEnc {
         // An encoder that keeps up takes a frame's time at most; frames of files have all the time there is.
         let latency = if live { gst::ClockTime::from_nseconds(frame) } else { gst::ClockTime::ZERO };
         obj.set_latency(latency, latency);
-        let output = obj.set_output_state(caps, Some(&input)).map_err(|e| e.to_string())?;
-        obj.negotiate(output).map_err(|_| "nobody downstream takes the stream".to_string())
+        // Negotiated with the first frame, by the base class: what it returns then tells a flush from a refusal.
+        obj.set_output_state(caps, Some(&input)).map(drop).map_err(|error| error.to_string())
     }
 
     /// What to do with a frame; `None` is to drop it.

@@ -8,6 +8,7 @@ use gst_base::subclass::prelude::*;
 use super::imp::{CAT, Job, TorchInterpolate};
 use super::session::Shown;
 use super::timeline::Step;
+use crate::sticky;
 use crate::sync::lock;
 
 impl TorchInterpolate {
@@ -17,6 +18,9 @@ impl TorchInterpolate {
             EventView::FlushStop(_) => {
                 self.forget();
                 *lock(&self.segment) = None;
+                let passed = self.parent_sink_event(event);
+                sticky::outlive_flush(self.obj().sink_pad(), self.obj().src_pad());
+                return passed;
             }
             EventView::Gap(gap) => {
                 let (time, duration) = gap.get();

@@ -116,11 +116,10 @@ impl BaseParseImpl for TorchParse {
     }
 
     fn set_sink_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        match codec::header_of_caps(caps) {
-            Some(header) => self.set_header(header),
-            None => Ok(()),
+        if let Some(header) = codec::header_of_caps(caps) {
+            self.set_header(header);
         }
-        .map_err(|_| gst::loggable_error!(CAT, "nobody downstream takes {caps}"))
+        Ok(())
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
@@ -196,7 +195,7 @@ impl BaseParseImpl for TorchParse {
 
         let length = unit.length;
         if let Some(header) = unit.header.clone() {
-            self.set_header(header)?;
+            self.set_header(header);
         }
         let Some((time, duration)) = self.place(offset, unit.kind, unit.picture) else {
             return self.drop_frame(frame, length);
@@ -229,9 +228,9 @@ impl BaseParseImpl for TorchParse {
 
 impl TorchParse {
     /// Announces a sequence, if it is another one.
-    fn set_header(&self, header: Header) -> Result<(), gst::FlowError> {
+    fn set_header(&self, header: Header) {
         if lock(&self.state).header.as_ref() == Some(&header) {
-            return Ok(());
+            return;
         }
         let obj = self.obj();
         let mut caps = codec::caps(&header);
@@ -241,10 +240,10 @@ impl TorchParse {
             obj.set_frame_rate(gst::Fraction::new(header.rate.0 as i32, header.rate.1 as i32), 0, 0);
         }
         lock(&self.state).header = Some(header);
-        match obj.src_pad().push_event(gst::event::Caps::new(&caps)) {
-            true => Ok(()),
-            false if obj.src_pad().pad_flags().contains(gst::PadFlags::FLUSHING) => Err(gst::FlowError::Flushing),
-            false => Err(gst::FlowError::NotNegotiated),
+        // Where they are refused, the pad keeps them, and the next frame that is pushed says why; a flushing pad does not.
+        let src = obj.src_pad();
+        if !src.push_event(gst::event::Caps::new(&caps)) && src.current_caps().as_ref() != Some(&caps) {
+            lock(&self.state).header = None;
         }
     }
 

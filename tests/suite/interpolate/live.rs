@@ -4,8 +4,7 @@ use super::*;
 
 #[test]
 fn of_bad_frames_in_a_row_each_leaves_when_the_next_one_comes() {
-    // However slow the machine is.
-    let mut run = plain("late-policy=block");
+    let mut run = plain("");
     run.push_all(&[(0.0, 0), (1.0, 40)]);
     assert_eq!(run.times().len(), 2);
     for ms in [80, 120, 160] {
@@ -20,7 +19,7 @@ fn of_bad_frames_in_a_row_each_leaves_when_the_next_one_comes() {
 
 #[test]
 fn events_leave_between_the_bad_frames_that_they_came_between() {
-    let mut run = plain("late-policy=block");
+    let mut run = plain("");
     run.push_all(&[(0.0, 0), (1.0, 40)]);
     run.push_marked(50.0, 80, gst::BufferFlags::CORRUPTED);
     run.left();

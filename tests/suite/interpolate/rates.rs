@@ -9,7 +9,7 @@ fn time(k: u64, rate: (i32, i32)) -> u64 {
 
 /// What leaves of so many frames whose times are rounded to `rounding` ns.
 fn convert(properties: &str, from: (i32, i32), to: (i32, i32), count: u64, rounding: u64) -> Vec<Left> {
-    let mut run = start(&format!("late-policy=block {properties}"), &info(VideoFormat::I420, SIZE, from), Some(to));
+    let mut run = start(properties, &info(VideoFormat::I420, SIZE, from), Some(to));
     for k in 0..count {
         let rounded = |k| (time(k, from) + rounding / 2) / rounding * rounding;
         let mut buffer = run.frame(k as f64 * 0.3, rounded(k));
