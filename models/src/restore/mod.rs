@@ -156,7 +156,7 @@ impl Config {
             Task::SuperResolution => (48, 4),
             Task::LowLight => (48, 3),
             Task::Deblock => (128, 5),
-            Task::Denoise => (64, 4),
+            Task::Denoise => (64, 3),
             Task::Deblur => (64, 5),
         };
         let temporal = task == Task::Denoise;
