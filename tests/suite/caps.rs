@@ -18,12 +18,9 @@ const ELEMENTS: [&str; 7] = [
 /// What becomes of a frame whose caps are these.
 fn pushed(line: &str, caps: &str) -> Result<gst::FlowSuccess, gst::FlowError> {
     let caps: gst::Caps = caps.parse().unwrap();
-    let size = gst_video::VideoInfo::from_caps(&caps).unwrap().size();
-    let mut buffer = gst::Buffer::from_mut_slice(vec![128; size]);
-    buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
     let mut harness = Harness::new_parse(line);
-    harness.set_src_caps(caps);
-    harness.push(buffer)
+    harness.set_src_caps(caps.clone());
+    harness.push(common::grey(&caps))
 }
 
 #[test]

@@ -55,6 +55,21 @@ pub fn play_to_eos(pipeline: &gst::Pipeline) {
     }
 }
 
+/// A grey frame of such caps, at time 0.
+pub fn grey(caps: &gst::Caps) -> gst::Buffer {
+    let size = gst_video::VideoInfo::from_caps(caps).expect("caps of video in memory").size();
+    let mut buffer = gst::Buffer::from_mut_slice(vec![128; size]);
+    buffer.get_mut().expect("it is new").set_pts(gst::ClockTime::ZERO);
+    buffer
+}
+
+/// A flush, and the segment that follows one.
+pub fn flush(harness: &mut gst_check::Harness) {
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    assert!(harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
+}
+
 /// Frames that the element `sink` has shown.
 pub fn rendered(pipeline: &gst::Pipeline) -> u64 {
     use gst::prelude::*;

@@ -175,10 +175,7 @@ fn caps_changes_flushes_and_state_cycles_lose_nothing() {
             assert_eq!(labels(&buffer).len(), 1, "{format}");
         }
         if round % 3 == 0 {
-            harness.push_event(gst::event::FlushStart::new());
-            harness.push_event(gst::event::FlushStop::new(true));
-            let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-            harness.push_event(gst::event::Segment::new(&segment));
+            common::flush(&mut harness);
         }
     }
     // EOS lets everything out first.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::common;
+use crate::common::{self, grey};
 
 /// A harness around `line`, and where what it says is read.
 fn harness(line: &str) -> (Harness, gst::Bus) {
@@ -16,28 +16,15 @@ fn harness(line: &str) -> (Harness, gst::Bus) {
     (harness, bus)
 }
 
-fn flush(harness: &mut Harness) {
-    harness.push_event(gst::event::FlushStart::new());
-    harness.push_event(gst::event::FlushStop::new(true));
-    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
-}
-
 fn caps(width: i32) -> gst::Caps {
     format!("video/x-raw,format=I420,width={width},height=48,framerate=25/1").parse().unwrap()
-}
-
-fn gray(caps: &gst::Caps) -> gst::Buffer {
-    let info = gst_video::VideoInfo::from_caps(caps).unwrap();
-    let mut buffer = gst::Buffer::from_mut_slice(vec![128; info.size()]);
-    buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
-    buffer
 }
 
 /// The caps and the one frame that the codec makes of a frame of `caps`.
 fn coded(caps: &gst::Caps) -> (gst::Caps, gst::Buffer) {
     let (mut encoder, _bus) = harness("torchenc device=cpu");
     encoder.set_src_caps(caps.clone());
-    encoder.push(gray(caps)).unwrap();
+    encoder.push(grey(caps)).unwrap();
     let buffer = encoder.pull().unwrap();
     (encoder.sinkpad().unwrap().current_caps().unwrap(), buffer)
 }
@@ -45,7 +32,7 @@ fn coded(caps: &gst::Caps) -> (gst::Caps, gst::Buffer) {
 #[test]
 fn caps_that_meet_a_flush_are_told_after_it() {
     common::init();
-    let raw = [64, 80].map(|width| (caps(width), gray(&caps(width))));
+    let raw = [64, 80].map(|width| (caps(width), grey(&caps(width))));
     let coded = [64, 80].map(|width| coded(&caps(width)));
     for (line, stream) in [
         ("torchdetect device=cpu", &raw),
@@ -63,7 +50,8 @@ fn caps_that_meet_a_flush_are_told_after_it() {
         assert!(size(&harness).contains("width=(int)64"), "{line}");
 
         // The flush is downstream already, and not yet here.
-        harness.element().unwrap().static_pad("src").unwrap().push_event(gst::event::FlushStart::new());
+        let src = harness.element().unwrap().static_pad("src").unwrap();
+        src.push_event(gst::event::FlushStart::new());
         assert!(harness.push_event(gst::event::Caps::new(after)), "{line}");
         // An element with a thread of its own hears of it a little later.
         let flow = (0..1000).find_map(|_| {
@@ -74,7 +62,8 @@ fn caps_that_meet_a_flush_are_told_after_it() {
         let error = bus.pop_filtered(&[gst::MessageType::Error]);
         assert!(error.is_none(), "{line}: {error:?}");
 
-        flush(&mut harness);
+        src.push_event(gst::event::FlushStop::new(true));
+        common::flush(&mut harness);
         harness.push(next.clone()).unwrap_or_else(|flow| panic!("{line}: {flow:?}"));
         harness.pull().unwrap();
         assert!(size(&harness).contains("width=(int)80"), "{line}: {}", size(&harness));
@@ -85,10 +74,10 @@ fn caps_that_meet_a_flush_are_told_after_it() {
 fn events_for_an_element_that_rests_are_no_error() {
     for line in ["torchdetect device=cpu", "torchrestore device=cpu"] {
         let (mut harness, bus) = harness(line);
-        // As on the way to READY, where the pads of sources come to rest last.
+        // As on the way to READY, where an element comes to rest before what feeds it.
         harness.element().unwrap().static_pad("src").unwrap().set_active(false).unwrap();
         harness.set_src_caps(caps(64));
-        assert_eq!(harness.push(gray(&caps(64))), Err(gst::FlowError::Flushing), "{line}");
+        assert_eq!(harness.push(grey(&caps(64))), Err(gst::FlowError::Flushing), "{line}");
         assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
     }
 }
@@ -104,8 +93,8 @@ fn what_waits_in_an_element_outlives_a_flush() {
         let held = (!interpolates).then(hold);
         harness.set_src_caps(caps(64));
         if interpolates {
-            harness.push(gray(&caps(64))).unwrap();
-            let mut bad = gray(&caps(64));
+            harness.push(grey(&caps(64))).unwrap();
+            let mut bad = grey(&caps(64));
             bad.get_mut().unwrap().set_pts(40 * gst::ClockTime::MSECOND);
             bad.get_mut().unwrap().set_flags(gst::BufferFlags::CORRUPTED);
             harness.push(bad).unwrap();
@@ -114,9 +103,9 @@ fn what_waits_in_an_element_outlives_a_flush() {
         tags.get_mut().unwrap().add::<gst::tags::Title>(&"kept", gst::TagMergeMode::Replace);
         assert!(harness.push_event(gst::event::Tag::new(tags)));
         assert_eq!(title(&src), None, "{line} keeps nothing back");
-        flush(&mut harness);
+        common::flush(&mut harness);
         held.into_iter().for_each(|probe| src.remove_probe(probe));
-        harness.push(gray(&caps(64))).unwrap();
+        harness.push(grey(&caps(64))).unwrap();
         harness.push_event(gst::event::Eos::new());
         harness.pull().unwrap();
 

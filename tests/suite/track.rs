@@ -165,9 +165,7 @@ fn regions_of_other_detectors_are_tracked() {
 fn a_flush_forgets_objects_and_gives_new_ids() {
     let mut feed = Feed::new();
     assert_eq!(tracks(&feed.push(Some(&[100.0]))), [Some(1)]);
-    feed.harness.push_event(gst::event::FlushStart::new());
-    feed.harness.push_event(gst::event::FlushStop::new(true));
-    feed.harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    common::flush(&mut feed.harness);
     assert_eq!(feed.push(None), []);
     assert_eq!(tracks(&feed.push(Some(&[100.0]))), [Some(2)]);
 }

@@ -256,7 +256,7 @@ impl TorchFilter {
         lock(&self.interval).reset();
         self.eos.store(false, Ordering::SeqCst);
         self.fresh.store(true, Ordering::SeqCst);
-        // Caps that were in the queue are gone.
+        // What was in the queue is gone.
         *lock(&self.announced) = self.srcpad.current_caps();
     }
 

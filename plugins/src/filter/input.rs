@@ -136,9 +136,9 @@ impl TorchFilter {
                 return taken(passed);
             }
             EventView::FlushStop(_) => {
-                self.reset_flow();
                 let passed = self.srcpad.push_event(event);
                 self.keep_sticky_events();
+                self.reset_flow();
                 return taken(self.start_task().is_ok() && passed);
             }
             EventView::Caps(caps) => {
@@ -175,10 +175,9 @@ impl TorchFilter {
     fn keep_sticky_events(&self) {
         sticky::outlive_flush(&self.sinkpad, &self.srcpad);
         let caps = lock(&self.stream).as_ref().map(|stream| stream.caps.clone());
-        if let Some(caps) = caps.as_ref().filter(|caps| self.srcpad.current_caps().as_ref() != Some(*caps)) {
-            let _ = self.srcpad.store_sticky_event(&gst::event::Caps::new(caps));
+        if let Some(caps) = caps.filter(|caps| self.srcpad.current_caps().as_ref() != Some(caps)) {
+            let _ = self.srcpad.store_sticky_event(&gst::event::Caps::new(&caps));
         }
-        *lock(&self.announced) = caps;
     }
 
     /// Gets ready for frames of `caps`; the caps that they leave with.

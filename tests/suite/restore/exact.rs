@@ -113,10 +113,7 @@ fn caps_changes_flushes_gaps_and_eos_lose_nothing() {
             harness.set_src_caps(caps.clone());
             pass(&mut harness, &caps, 0..7);
             if round % 2 == 0 {
-                assert!(harness.push_event(gst::event::FlushStart::new()));
-                assert!(harness.push_event(gst::event::FlushStop::new(true)));
-                let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-                assert!(harness.push_event(gst::event::Segment::new(&segment)));
+                common::flush(&mut harness);
                 pass(&mut harness, &caps, 100..103);
             }
             let gap = gst::event::Gap::builder(gst::ClockTime::SECOND).build();
