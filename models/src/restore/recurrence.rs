@@ -121,15 +121,16 @@ impl History {
         let order = Order { parts: parts.as_deref(), batching: request.batching };
         let output = tiler.collect(tiler.start(&input, order)?, &input, order)?;
         let mut restored = frames::from_maps(&output, picture.width, picture.height)?;
-        if let Some(before) = &moved {
-            self.steady.hold(&mut restored, before, self.aligner.blocks(), *level);
+        // The network sees what it made itself, as it learnt: shown what came to rest, it takes its own errors for good.
+        self.restored = Some(Arc::new(match &request.regions {
+            Some(regions) => inside(&restored, picture, regions)?,
+            None => restored.clone(),
+        }));
+        match moved {
+            Some(_) => self.steady.hold(&mut restored, self.aligner.blocks(), *level),
+            None => self.steady = Steady::default(),
         }
-        let restored = Arc::new(restored);
-        self.restored = Some(match &request.regions {
-            Some(regions) => Arc::new(inside(&restored, picture, regions)?),
-            None => Arc::clone(&restored),
-        });
-        Ok(restored)
+        Ok(Arc::new(restored))
     }
 }
 
