@@ -7,6 +7,7 @@
 use multiversion::multiversion;
 
 use super::samples::Frame;
+use super::windows;
 use crate::codec::picture::Plane;
 
 /// Samples of chroma on each side of the middle of the window, for noise of `level`: the mean of the noise in it is about one
@@ -29,32 +30,13 @@ pub fn keep(restored: &mut Frame, came: &Frame, level: f64) {
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn shift(plane: &mut Plane, came: &Plane, reach: usize) {
     let (width, height) = (plane.width, plane.height);
-    let differences = |y: usize| came.row(y).iter().zip(plane.row(y)).map(|(a, b)| i32::from(*a) - i32::from(*b));
-    // Of each row, the sums of the windows across; of each column, the sum of the rows that the window has now.
-    let mut across = Vec::with_capacity(width * height);
-    let mut sums = vec![0; width + 1];
-    for y in 0..height {
-        for (x, difference) in differences(y).enumerate() {
-            sums[x + 1] = sums[x] + difference;
-        }
-        across.extend((0..width).map(|x| sums[(x + reach + 1).min(width)] - sums[x.saturating_sub(reach)]));
-    }
-    let row = |y: usize| &across[y * width..][..width];
-    let mut window = vec![0; width];
-    for y in 0..reach.min(height) {
-        window.iter_mut().zip(row(y)).for_each(|(sum, new)| *sum += new);
-    }
-    for y in 0..height {
-        if y + reach < height {
-            window.iter_mut().zip(row(y + reach)).for_each(|(sum, new)| *sum += new);
-        }
-        if y > reach {
-            window.iter_mut().zip(row(y - reach - 1)).for_each(|(sum, old)| *sum -= old);
-        }
-        let rows = (y + reach + 1).min(height) - y.saturating_sub(reach);
-        for (x, (sample, sum)) in plane.row_mut(y).iter_mut().zip(&window).enumerate() {
-            let count = rows * ((x + reach + 1).min(width) - x.saturating_sub(reach));
-            let mean = f64::from(*sum) / count as f64;
+    let rows = (0..height).flat_map(|y| came.row(y).iter().zip(plane.row(y)));
+    let differences: Vec<i32> = rows.map(|(came, own)| i32::from(*came) - i32::from(*own)).collect();
+    let sums = windows::sums(&differences, width, reach);
+    for (y, sums) in sums.chunks_exact(width).enumerate() {
+        let rows = windows::about(y, reach, height).len();
+        for (x, (sample, sum)) in plane.row_mut(y).iter_mut().zip(sums).enumerate() {
+            let mean = f64::from(*sum) / (rows * windows::about(x, reach, width).len()) as f64;
             *sample = (f64::from(*sample) + mean).round().clamp(0.0, 255.0) as u8;
         }
     }

@@ -40,6 +40,7 @@ pub mod steady;
 pub mod tiler;
 pub mod tiles;
 pub mod tones;
+mod windows;
 
 use std::fmt;
 use std::str::FromStr;

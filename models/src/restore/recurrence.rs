@@ -29,7 +29,7 @@ pub(super) struct Job {
     pub(super) parts: Option<Vec<Rect>>,
 }
 
-type Answer = Result<Arc<Frame>>;
+type Answer = Result<Frame>;
 
 /// One stream's thread. Ends with the frame that it has.
 pub(super) struct Recurrence {
@@ -89,10 +89,9 @@ impl Turn {
     /// Waits for the frame as it is to be shown.
     pub(super) fn wait(self) -> Result<Frame> {
         let ended = || Error::Panic { model: self.model.clone(), reason: "its thread ended".into() };
-        let restored = self.restored.recv().unwrap_or_else(|_| Err(ended()))?;
+        let mut shown = self.restored.recv().unwrap_or_else(|_| Err(ended()))?;
         let Job { picture, level, request, .. } = &*self.job;
         // Only for the eye: from history that is put right, the network's next colours are further off.
-        let mut shown = Arc::unwrap_or_clone(restored);
         colour::keep(&mut shown, picture, *level);
         match &request.regions {
             Some(regions) => inside(&shown, picture, regions),
@@ -105,7 +104,7 @@ impl Turn {
 #[derive(Default)]
 struct History {
     aligner: Aligner,
-    restored: Option<Arc<Frame>>,
+    restored: Option<Frame>,
     steady: Steady,
 }
 
@@ -122,15 +121,15 @@ impl History {
         let output = tiler.collect(tiler.start(&input, order)?, &input, order)?;
         let mut restored = frames::from_maps(&output, picture.width, picture.height)?;
         // The network sees what it made itself, as it learnt: shown what came to rest, it takes its own errors for good.
-        self.restored = Some(Arc::new(match &request.regions {
+        self.restored = Some(match &request.regions {
             Some(regions) => inside(&restored, picture, regions)?,
             None => restored.clone(),
-        }));
+        });
         match moved {
             Some(_) => self.steady.hold(&mut restored, self.aligner.blocks(), *level),
             None => self.steady = Steady::default(),
         }
-        Ok(Arc::new(restored))
+        Ok(restored)
     }
 }
 

@@ -10,6 +10,7 @@ use multiversion::multiversion;
 
 use super::align::rests;
 use super::samples::Frame;
+use super::windows;
 use crate::codec::picture::Plane;
 use crate::codec::symbols::Block;
 
@@ -18,7 +19,7 @@ const SQUARE: usize = 8;
 /// Frames that the network is left alone with what came to rest: it gets better with each, and means would lag behind.
 const SETTLING: u16 = 12;
 /// Pictures of the same thing are so many times their deviation further apart than flat ones: where there is something to see,
-/// networks smooth less. With 0.3, what creeps by a twentieth of a sample a frame lags behind and loses 3 dB.
+/// networks smooth less. With 0.3, what creeps is left behind.
 const DETAIL: f32 = 0.08;
 /// What the motion search found elsewhere, as it does in noise, must be so many times nearer to rest.
 const MOVED: f32 = 1.3;
@@ -134,23 +135,15 @@ fn distance(now: &Plane, means: &[u16], (x, y): (usize, usize), flat: f32) -> (f
 
 /// Makes of how much brighter each square is how much brighter the light is there: the mean of what was kept about it.
 fn spread(brighter: &mut [f32], kept: &[f32], columns: usize) {
-    // Windows twice over take from no wave what they do not give: light that is let in time and again would grow otherwise.
-    let about = |values: &[f32]| windows(&windows(values, columns), columns);
-    let sums: Vec<f32> = brighter.iter().zip(kept).map(|(brighter, kept)| brighter * kept).collect();
-    let shares = about(&sums).into_iter().zip(about(kept)).zip(kept);
-    for (brighter, ((sum, count), kept)) in brighter.iter_mut().zip(shares) {
-        *brighter = if count > 0.0 { BRIGHTER * kept * sum / count } else { 0.0 };
+    // In 256ths, as the means. Windows twice over take from no wave what they do not give: light that is let in time and again
+    // would grow otherwise.
+    let fine = |value: f32| (value * 256.0).round() as i32;
+    let about = |values: Vec<i32>| windows::sums(&windows::sums(&values, columns, LIGHT), columns, LIGHT);
+    let sums = about(brighter.iter().zip(kept).map(|(brighter, kept)| fine(brighter * kept)).collect());
+    let counts = about(kept.iter().map(|kept| fine(*kept)).collect());
+    for ((brighter, kept), (sum, count)) in brighter.iter_mut().zip(kept).zip(sums.into_iter().zip(counts)) {
+        *brighter = BRIGHTER * kept * sum as f32 / count.max(1) as f32;
     }
-}
-
-/// Sums over the windows about each of `values`, which are rows of `columns`; windows end at the border.
-fn windows(values: &[f32], columns: usize) -> Vec<f32> {
-    let rows = values.len() / columns;
-    let about = |at: usize, count: usize| at.saturating_sub(LIGHT)..(at + LIGHT + 1).min(count);
-    let across = |y: usize, x: usize| about(x, columns).map(|x| values[y * columns + x]).sum::<f32>();
-    let across: Vec<f32> = (0..values.len()).map(|at| across(at / columns, at % columns)).collect();
-    let down = |y: usize, x: usize| about(y, rows).map(|y| across[y * columns + x]).sum::<f32>();
-    (0..values.len()).map(|at| down(at / columns, at % columns)).collect()
 }
 
 /// Shows the means, in luma by so many levels brighter.
