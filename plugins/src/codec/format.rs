@@ -2,7 +2,7 @@
 
 use gst::glib;
 use gst_torch_models::codec::any::AnyModel as Model;
-use gst_torch_models::codec::stream::{self, Coding, Colour, Found, Header, SIDE_MAX, Subsampling};
+use gst_torch_models::codec::stream::{self, Coding, Colour, Found, Header, SIDE_MAX, StreamError, Subsampling};
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat};
 
 pub const MEDIA_TYPE: &str = "video/x-torch-codec";
@@ -132,12 +132,25 @@ pub fn caps(header: &Header) -> gst::Caps {
         .build()
 }
 
-/// The header that such caps carry, if they do.
-pub fn header_of_caps(caps: &gst::CapsRef) -> Option<Header> {
-    let data = caps.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
-    let data = data.map_readable().ok()?;
+/// The caps of a stream whose header this version does not know: the header as it is.
+pub fn foreign_caps(header: &[u8]) -> gst::Caps {
+    gst::Caps::builder(MEDIA_TYPE)
+        .field("stream-format", "byte-stream")
+        .field("alignment", "au")
+        .field("codec_data", gst::Buffer::from_slice(header.to_vec()))
+        .build()
+}
+
+/// The header that such caps carry, if they do; an error says what this version does not know in it.
+pub fn header_of_caps(caps: &gst::CapsRef) -> Result<Option<Header>, StreamError> {
+    let data = caps.structure(0).and_then(|caps| caps.get::<gst::Buffer>("codec_data").ok());
+    let Some(data) = data.and_then(|data| data.into_mapped_buffer_readable().ok()) else { return Ok(None) };
     match stream::find(&data) {
-        Found::Unit(unit) if unit.kind == b'S' => Header::read(unit.payload).ok(),
-        _ => None,
+        Found::Unit(unit) if unit.kind == b'S' => match Header::read(unit.payload) {
+            // One that is damaged is no loss: it comes again with each key frame.
+            Err(StreamError::Damaged { .. }) => Ok(None),
+            read => read.map(Some),
+        },
+        _ => Ok(None),
     }
 }

@@ -5,7 +5,7 @@ mod frames;
 mod stats;
 mod timeline;
 
-pub use format::{FORMATS, MEDIA_TYPE, caps, header, header_of_caps, video_info};
+pub use format::{FORMATS, MEDIA_TYPE, caps, foreign_caps, header, header_of_caps, video_info};
 pub use frames::{read, write};
 pub use stats::Counters;
 pub use timeline::Timeline;

@@ -153,7 +153,14 @@ impl VideoDecoderImpl for TorchDec {
         let before = lock(&self.input).replace(state.clone());
         drop(before);
         // Without codec_data, the header comes with the first key frame.
-        let Some(header) = state.caps().and_then(codec::header_of_caps) else { return Ok(()) };
+        let header = match state.caps().map(codec::header_of_caps) {
+            Some(Ok(Some(header))) => header,
+            Some(Err(error)) => {
+                gst::element_imp_error!(self, gst::StreamError::Format, ["{error}"]);
+                return Err(gst::loggable_error!(CAT, "{error}"));
+            }
+            Some(Ok(None)) | None => return Ok(()),
+        };
         self.configure(header).map_err(|_| gst::loggable_error!(CAT, "the stream cannot be decoded"))
     }
 

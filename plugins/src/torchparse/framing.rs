@@ -1,5 +1,7 @@
 //! Access units in bytes that may be damaged.
 
+use std::ops::Range;
+
 use gst_torch_models::codec::stream::{self, Found, Header, MARKER, StreamError, Subsampling, UNIT_MIN};
 use gst_torch_models::codec::symbols::Kind;
 
@@ -10,8 +12,9 @@ pub enum Step<'a> {
     Skip(usize),
     /// Units that are no picture.
     Drop(usize),
-    /// A header that is whole, and not for this parser: of another version, or with what it does not know.
-    Refuse(String, usize),
+    /// A header that is whole, and not for this parser: of another version, or with what it does not know. Why, and
+    /// where it lies.
+    Refuse(String, Range<usize>),
     /// Not enough bytes; so many are needed.
     More(usize),
     Unit(AccessUnit<'a>),
@@ -82,7 +85,7 @@ impl Framer {
                         continue;
                     }
                     Err(StreamError::Damaged { .. }) => return Step::Drop(at),
-                    Err(error) => return Step::Refuse(error.to_string(), at),
+                    Err(error) => return Step::Refuse(error.to_string(), begin..at),
                 },
                 b'I' => Kind::Intra,
                 b'P' => Kind::Inter,
@@ -185,7 +188,7 @@ mod tests {
                     have = (have + chunk).min(bytes.len());
                 }
                 Step::Skip(0) | Step::Drop(0) if at == have => have = (have + chunk).min(bytes.len()),
-                Step::Skip(length) | Step::Drop(length) | Step::Refuse(_, length) => {
+                Step::Skip(length) | Step::Drop(length) | Step::Refuse(_, Range { end: length, .. }) => {
                     assert!(length > 0);
                     at += length;
                 }
