@@ -142,3 +142,57 @@ fn inside(restored: &Frame, picture: &Frame, regions: &[Rect]) -> Result<Frame> 
     compose::blend(&within.planes()?, &Mask::of_regions(&info, regions, 1.0), &mut whole.planes_mut()?);
     frames::read(&whole.planes()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use gst_torch_runtime::{Batching, PrecisionSpec};
+
+    use super::*;
+    use crate::builtin;
+    use crate::codec::picture::Picture;
+    use crate::restore::custom::Wishes;
+    use crate::restore::interface::Interface;
+
+    const LEVEL: f64 = 10.0;
+
+    /// A ramp of light that stands still, in noise.
+    fn noisy(number: usize) -> Frame {
+        let mut picture = Picture::grey(6, 4);
+        let plane = &mut picture.planes[0];
+        let mut seed = number as u32 + 1;
+        for (at, sample) in plane.data.iter_mut().enumerate() {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *sample = (60 + at % plane.width + (seed >> 27) as usize) as u8;
+        }
+        Frame { picture, width: 96, height: 64 }
+    }
+
+    /// What is put to rest for the eye would be its own errors' proof to the network.
+    #[test]
+    fn the_network_sees_what_it_made_and_not_what_is_shown() {
+        let model = builtin::open("denoise").unwrap().load("cpu".parse().unwrap(), PrecisionSpec::Auto).unwrap();
+        let info = FrameInfo::new(PixelFormat::I420, 96, 64);
+        let interface = Interface::of(&model, &info, &Wishes::default()).unwrap();
+        let Interface::Samples(config) = &interface else { panic!("not one of ours") };
+        let tiler = Tiler::new(&model, &interface, (96, 64), (0, 0));
+        tiler.prepare(false).unwrap();
+
+        let (mut history, mut aligner, mut before) = (History::default(), Aligner::default(), None);
+        let mut at_rest = 0;
+        for number in 0..30 {
+            let request = Request { fresh: number == 0, ..Request::default() };
+            let job = Job { picture: noisy(number), level: LEVEL, request, parts: None };
+            let moved = before.take().and_then(|before| aligner.align(&job.picture, &before, LEVEL));
+            let input = frames::input(config, tiler.maps(), &job.picture, moved.as_ref(), LEVEL);
+            let order = Order { parts: None, batching: Batching::default() };
+            let output = tiler.collect(tiler.start(&input, order).unwrap(), &input, order).unwrap();
+            let made = frames::from_maps(&output, 96, 64).unwrap();
+
+            let shown = history.next(config, &tiler, &job).unwrap();
+            assert!(history.restored.as_ref().unwrap().picture == made.picture, "frame {number}");
+            at_rest += usize::from(shown.picture != made.picture);
+            before = Some(made);
+        }
+        assert!(at_rest > 10, "{at_rest} frames were put to rest; then this shows nothing");
+    }
+}

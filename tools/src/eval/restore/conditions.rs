@@ -19,8 +19,11 @@ pub struct Condition {
 
 pub enum How {
     Degrade(Degradation),
-    /// Coded by x264 with a quantiser.
-    X264(u32),
+    /// Coded by x264 with a quantiser. Of its presets, ultrafast does without H.264's own filter of blocks.
+    X264 {
+        quantiser: u32,
+        preset: &'static str,
+    },
 }
 
 impl Condition {
@@ -32,9 +35,9 @@ impl Condition {
                 let bad = |frame: &Yuv| Ok(yuv(&degradation.apply(&of_yuv(frame)?, &mut rng)));
                 clip.frames.iter().map(bad).collect()
             }
-            How::X264(quantiser) => {
+            How::X264 { quantiser, preset } => {
                 let encoder = format!(
-                    "x264enc pass=quant quantizer={quantiser} speed-preset=medium tune=zerolatency threads=1 \
+                    "x264enc pass=quant quantizer={quantiser} speed-preset={preset} tune=zerolatency threads=1 \
                      key-int-max=250 aud=false ! video/x-h264,stream-format=byte-stream,alignment=au"
                 );
                 Ok(stream::decode(&stream::encode(clip, &encoder)?, "avdec_h264")?.0)
@@ -67,7 +70,12 @@ pub fn conditions(task: Task, scale: usize, sigmas: &[f64]) -> Vec<Condition> {
         Task::Deblock => {
             let mut all: Vec<_> =
                 [20, 40, 80].map(|q| degrade(format!("JPEG, quality {q}"), Degradation::Jpeg(q))).into_iter().collect();
-            all.extend([28, 34].map(|q| Condition { name: format!("x264, quantiser {q}"), how: How::X264(q) }));
+            all.extend([("medium", 28), ("medium", 34), ("ultrafast", 28), ("ultrafast", 34)].map(
+                |(preset, quantiser)| Condition {
+                    name: format!("x264 {preset}, quantiser {quantiser}"),
+                    how: How::X264 { quantiser, preset },
+                },
+            ));
             all
         }
         Task::Deblur => vec![
