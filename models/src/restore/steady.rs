@@ -28,6 +28,9 @@ const LIGHT: usize = 4;
 /// Of a change of light, as much comes in with a frame.
 const BRIGHTER: f32 = 0.5;
 
+/// A weight of 1 in whole numbers: with changes of 16 bits, what 32 bits hold.
+const WHOLE: i32 = 1 << 15;
+
 /// Frames after which a mean takes in as much of each new one, where the noise is of `level`.
 fn memory(level: f64) -> u16 {
     (4.0 + 2.0 * level).round() as u16
@@ -89,25 +92,29 @@ fn take_in(steady: &mut Steady, restored: &Frame, blocks: &[Block], level: f64) 
         let kept = (2.0 - distance * if found_here { 1.0 } else { MOVED }).clamp(0.0, 1.0);
         *age = ((f32::from(*age) * kept) as u16 + 1).min(SETTLING + memory);
         let weight = (1.0 - kept).max(share(age.saturating_sub(SETTLING)));
-        mix::<SQUARE>(of_luma, luma, (x, y), weight);
-        mix::<{ SQUARE / 2 }>(of_u, u, (x, y), weight);
-        mix::<{ SQUARE / 2 }>(of_v, v, (x, y), weight);
+        let parts = (weight * WHOLE as f32).round() as i32;
+        mix::<SQUARE>(of_luma, luma, (x, y), parts);
+        mix::<{ SQUARE / 2 }>(of_u, u, (x, y), parts);
+        mix::<{ SQUARE / 2 }>(of_v, v, (x, y), parts);
         (kept, brighter * (1.0 - weight))
     });
     squares.unzip()
 }
 
-/// Takes a square of `SIDE` samples, the one of column `x` and row `y`, into its means.
+/// Takes a square of `SIDE` samples, the one of column `x` and row `y`, into its means with a weight of so many parts of
+/// [`WHOLE`].
 #[inline(always)]
-fn mix<const SIDE: usize>(means: &mut [u16], plane: &Plane, (x, y): (usize, usize), weight: f32) {
+fn mix<const SIDE: usize>(means: &mut [u16], plane: &Plane, (x, y): (usize, usize), weight: i32) {
     for row in y * SIDE..(y + 1) * SIDE {
         let at = row * plane.width + x * SIDE;
         let rows = (means[at..].first_chunk_mut::<SIDE>(), plane.data[at..].first_chunk::<SIDE>());
         let (Some(means), Some(samples)) = rows else { return };
-        for (mean, sample) in means.iter_mut().zip(samples) {
-            let old = f32::from(*mean);
-            *mean = (old + (f32::from(*sample) * 256.0 - old) * weight).round() as u16;
-        }
+        // All is read before any is written: eight at a time.
+        let old = means.map(i32::from);
+        *means = std::array::from_fn(|x| {
+            let change = (i32::from(samples[x]) << 8) - old[x];
+            (old[x] + ((change * weight + WHOLE / 2) >> WHOLE.ilog2())) as u16
+        });
     }
 }
 

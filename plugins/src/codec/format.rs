@@ -132,11 +132,12 @@ pub fn caps(header: &Header) -> gst::Caps {
         .build()
 }
 
-/// The caps of a stream whose header this version does not know: the header as it is.
+/// The caps of a parsed stream whose header this version does not know: the header as it is.
 pub fn foreign_caps(header: &[u8]) -> gst::Caps {
     gst::Caps::builder(MEDIA_TYPE)
         .field("stream-format", "byte-stream")
         .field("alignment", "au")
+        .field("parsed", true)
         .field("codec_data", gst::Buffer::from_slice(header.to_vec()))
         .build()
 }

@@ -188,8 +188,7 @@ impl BaseParseImpl for TorchParse {
                 }
                 // A decoder refuses it, too, and is heard by the user of decodebin, who is not told what a parser says in
                 // the moment between its first data and the end of plugging (gstdecodebin2.c, connect_pad).
-                let mut caps = codec::foreign_caps(&data[header.clone()]);
-                caps.make_mut().set("parsed", true);
+                let caps = codec::foreign_caps(&data[header.clone()]);
                 obj.src_pad().push_event(gst::event::Caps::new(&caps));
                 let _ = obj.finish_frame(frame, header.end as u32);
                 return Err(gst::FlowError::Error);
