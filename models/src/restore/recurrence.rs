@@ -146,26 +146,17 @@ fn inside(restored: &Frame, picture: &Frame, regions: &[Rect]) -> Result<Frame> 
 #[cfg(test)]
 mod tests {
     use gst_torch_runtime::{Batching, PrecisionSpec};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
 
     use super::*;
     use crate::builtin;
     use crate::codec::picture::Picture;
     use crate::restore::custom::Wishes;
+    use crate::restore::degrade::Noise;
     use crate::restore::interface::Interface;
 
     const LEVEL: f64 = 10.0;
-
-    /// A ramp of light that stands still, in noise.
-    fn noisy(number: usize) -> Frame {
-        let mut picture = Picture::grey(6, 4);
-        let plane = &mut picture.planes[0];
-        let mut seed = number as u32 + 1;
-        for (at, sample) in plane.data.iter_mut().enumerate() {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *sample = (60 + at % plane.width + (seed >> 27) as usize) as u8;
-        }
-        Frame { picture, width: 96, height: 64 }
-    }
 
     /// What is put to rest for the eye would be its own errors' proof to the network.
     #[test]
@@ -177,11 +168,13 @@ mod tests {
         let tiler = Tiler::new(&model, &interface, (96, 64), (0, 0));
         tiler.prepare(false).unwrap();
 
+        let still = Frame { picture: Picture::grey(6, 4), width: 96, height: 64 };
+        let (noise, mut rng) = (Noise::gaussian(LEVEL), StdRng::seed_from_u64(1));
         let (mut history, mut aligner, mut before) = (History::default(), Aligner::default(), None);
         let mut at_rest = 0;
         for number in 0..30 {
             let request = Request { fresh: number == 0, ..Request::default() };
-            let job = Job { picture: noisy(number), level: LEVEL, request, parts: None };
+            let job = Job { picture: noise.apply(&still, &mut rng), level: LEVEL, request, parts: None };
             let moved = before.take().and_then(|before| aligner.align(&job.picture, &before, LEVEL));
             let input = frames::input(config, tiler.maps(), &job.picture, moved.as_ref(), LEVEL);
             let order = Order { parts: None, batching: Batching::default() };

@@ -27,7 +27,6 @@ const MOVED: f32 = 1.3;
 const LIGHT: usize = 4;
 /// Of a change of light, as much comes in with a frame.
 const BRIGHTER: f32 = 0.5;
-
 /// A weight of 1 in whole numbers: with changes of 16 bits, what 32 bits hold.
 const WHOLE: i32 = 1 << 15;
 
@@ -264,6 +263,15 @@ mod tests {
             let shown = held(&mut steady, frame(|_, _| light), &resting());
             let worst = shown.picture.planes[0].data.iter().map(|v| (light - f64::from(*v)).abs()).fold(0.0, f64::max);
             assert!(worst <= 2.0, "{light}: {worst} behind");
+        }
+    }
+
+    #[test]
+    fn the_largest_changes_are_taken_in_by_their_weight() {
+        for (before, now, expected) in [(0u16, 255, 39_168i32), (255, 0, 26_112)] {
+            let mut means = vec![before << 8; SQUARE * SQUARE];
+            mix::<SQUARE>(&mut means, &Plane::new(SQUARE, SQUARE, now), (0, 0), (0.6 * WHOLE as f32) as i32);
+            assert!(means.iter().all(|mean| (i32::from(*mean) - expected).abs() <= 2), "{}", means[0]);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Sequence headers as GStreamer's caps and video infos, and back.
 
 use gst::glib;
+use gst::prelude::*;
 use gst_torch_models::codec::any::AnyModel as Model;
 use gst_torch_models::codec::stream::{self, Coding, Colour, Found, Header, SIDE_MAX, StreamError, Subsampling};
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat};
@@ -142,15 +143,22 @@ pub fn foreign_caps(header: &[u8]) -> gst::Caps {
         .build()
 }
 
-/// The header that such caps carry, if they do; an error says what this version does not know in it.
-pub fn header_of_caps(caps: &gst::CapsRef) -> Result<Option<Header>, StreamError> {
+/// The header that such caps carry, if they do. What this version does not know in it ends the stream of `element`.
+pub fn header_of_caps(
+    element: &impl IsA<gst::Element>,
+    caps: &gst::CapsRef,
+) -> Result<Option<Header>, gst::LoggableError> {
     let data = caps.structure(0).and_then(|caps| caps.get::<gst::Buffer>("codec_data").ok());
     let Some(data) = data.and_then(|data| data.into_mapped_buffer_readable().ok()) else { return Ok(None) };
     match stream::find(&data) {
         Found::Unit(unit) if unit.kind == b'S' => match Header::read(unit.payload) {
             // One that is damaged is no loss: it comes again with each key frame.
             Err(StreamError::Damaged { .. }) => Ok(None),
-            read => read.map(Some),
+            Err(error) => {
+                gst::element_error!(element, gst::StreamError::Format, ["{error}"]);
+                Err(gst::loggable_error!(gst::CAT_RUST, "{error}"))
+            }
+            Ok(header) => Ok(Some(header)),
         },
         _ => Ok(None),
     }

@@ -153,14 +153,8 @@ impl VideoDecoderImpl for TorchDec {
         let before = lock(&self.input).replace(state.clone());
         drop(before);
         // Without codec_data, the header comes with the first key frame.
-        let header = match state.caps().map(codec::header_of_caps) {
-            Some(Ok(Some(header))) => header,
-            Some(Err(error)) => {
-                gst::element_imp_error!(self, gst::StreamError::Format, ["{error}"]);
-                return Err(gst::loggable_error!(CAT, "{error}"));
-            }
-            Some(Ok(None)) | None => return Ok(()),
-        };
+        let header = state.caps().map_or(Ok(None), |caps| codec::header_of_caps(&*self.obj(), caps))?;
+        let Some(header) = header else { return Ok(()) };
         self.configure(header).map_err(|_| gst::loggable_error!(CAT, "the stream cannot be decoded"))
     }
 

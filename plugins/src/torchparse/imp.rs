@@ -116,11 +116,8 @@ impl BaseParseImpl for TorchParse {
     }
 
     fn set_sink_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        match codec::header_of_caps(caps) {
-            Ok(Some(header)) => self.set_header(header),
-            Ok(None) => {}
-            Err(error) if self.refuse(&error.to_string()) => return Err(gst::loggable_error!(CAT, "{error}")),
-            Err(_) => {}
+        if let Some(header) = codec::header_of_caps(&*self.obj(), caps)? {
+            self.set_header(header);
         }
         Ok(())
     }
@@ -182,10 +179,14 @@ impl BaseParseImpl for TorchParse {
                 return self.drop_frame(frame, length);
             }
             Step::Refuse(reason, header) => {
+                // What comes behind it is of no use without it. A stream that was played until here may go on with the next.
+                let played = state.header.take().is_some();
                 drop(state);
-                if !self.refuse(&reason) {
+                if played {
+                    gst::element_imp_warning!(self, gst::StreamError::Format, ["{reason}"]);
                     return self.drop_frame(frame, header.end);
                 }
+                gst::element_imp_error!(self, gst::StreamError::Format, ["{reason}"]);
                 // A decoder refuses it, too, and is heard by the user of decodebin, who is not told what a parser says in
                 // the moment between its first data and the end of plugging (gstdecodebin2.c, connect_pad).
                 let caps = codec::foreign_caps(&data[header.clone()]);
@@ -249,18 +250,6 @@ impl TorchParse {
         if !src.push_event(gst::event::Caps::new(&caps)) && src.current_caps().as_ref() != Some(&caps) {
             lock(&self.state).header = None;
         }
-    }
-
-    /// Says what is wrong with a header that is not for this parser, and whether that is the end. What comes behind it
-    /// is of no use without it; a stream that was played until here may go on with the next.
-    fn refuse(&self, reason: &str) -> bool {
-        let played = lock(&self.state).header.take().is_some();
-        if played {
-            gst::element_imp_warning!(self, gst::StreamError::Format, ["{reason}"]);
-        } else {
-            gst::element_imp_error!(self, gst::StreamError::Format, ["{reason}"]);
-        }
-        !played
     }
 
     /// Time and duration of a picture; `None` where it is of no use to anybody.

@@ -230,6 +230,26 @@ fn streams_of_another_version_are_refused_by_number() {
     }
 }
 
+/// One may be a damage that no checksum found; two are none.
+#[test]
+fn a_single_header_of_another_version_costs_until_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let pieces = encoded(6, "key-int-max=2");
+    let clean = decoded(&write(folder.path(), &pieces));
+    let with = |foreign: &[usize]| {
+        let bytes = pieces.iter().enumerate().flat_map(|(n, piece)| match stream::find(&piece.bytes) {
+            Found::Unit(header) if foreign.contains(&n) => {
+                [stream::unit(b'S', &[99; 40]), piece.bytes[header.length..].to_vec()].concat()
+            }
+            _ => piece.bytes.clone(),
+        });
+        play(&bytes.collect::<Vec<u8>>(), folder.path())
+    };
+    assert_eq!(with(&[2]).unwrap(), [&clean[..2], &clean[4..]].concat());
+    let error = with(&[2, 4]).unwrap_err();
+    assert!(error.contains("bitstream version 99"), "{error}");
+}
+
 /// A container hands the header over before the first picture.
 #[test]
 fn caps_of_another_version_are_refused_by_number() {

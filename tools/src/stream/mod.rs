@@ -48,6 +48,15 @@ pub fn decode(coded: &Coded, decoder: &str) -> Result<(Vec<Yuv>, Option<f64>)> {
     Ok((samples.iter().map(media::yuv_of).collect::<Result<_>>()?, speed))
 }
 
+/// Coded by x264 with a quantiser and one of its presets, and decoded. Ultrafast does without H.264's own filter of blocks.
+pub fn x264(clip: &Clip, quantiser: u32, preset: &str) -> Result<Vec<Yuv>> {
+    let encoder = format!(
+        "x264enc pass=quant quantizer={quantiser} speed-preset={preset} tune=zerolatency threads=1 aud=false ! \
+         video/x-h264,stream-format=byte-stream,alignment=au"
+    );
+    Ok(decode(&encode(clip, &encoder)?, "avdec_h264")?.0)
+}
+
 /// Through the launch line of elements that give I420; also how many frames a second they did.
 pub fn through(clip: &Clip, elements: &str) -> Result<(Vec<Yuv>, Option<f64>)> {
     let (samples, speed) = pass(&clip.caps, &clip.buffers, &format!("{elements} ! video/x-raw,format=I420"))?;

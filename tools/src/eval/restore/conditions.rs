@@ -19,11 +19,7 @@ pub struct Condition {
 
 pub enum How {
     Degrade(Degradation),
-    /// Coded by x264 with a quantiser. Of its presets, ultrafast does without H.264's own filter of blocks.
-    X264 {
-        quantiser: u32,
-        preset: &'static str,
-    },
+    X264 { quantiser: u32, preset: &'static str },
 }
 
 impl Condition {
@@ -35,13 +31,7 @@ impl Condition {
                 let bad = |frame: &Yuv| Ok(yuv(&degradation.apply(&of_yuv(frame)?, &mut rng)));
                 clip.frames.iter().map(bad).collect()
             }
-            How::X264 { quantiser, preset } => {
-                let encoder = format!(
-                    "x264enc pass=quant quantizer={quantiser} speed-preset={preset} tune=zerolatency threads=1 \
-                     key-int-max=250 aud=false ! video/x-h264,stream-format=byte-stream,alignment=au"
-                );
-                Ok(stream::decode(&stream::encode(clip, &encoder)?, "avdec_h264")?.0)
-            }
+            How::X264 { quantiser, preset } => stream::x264(clip, *quantiser, preset),
         }
     }
 }

@@ -62,12 +62,8 @@ pub fn pairs(data: &Footage, side: usize, rng: &mut impl Rng) -> Result<Vec<Pair
 /// Frames coded by x264 with a quantiser.
 pub fn pair(frames: Vec<Yuv>, quantiser: u32, preset: &str) -> Result<Pair> {
     let clip = Clip::new("shot".into(), gst::Fraction::new(25, 1), frames)?;
-    let encoder = format!(
-        "x264enc pass=quant quantizer={quantiser} speed-preset={preset} tune=zerolatency threads=1 aud=false ! \
-         video/x-h264,stream-format=byte-stream,alignment=au"
-    );
-    let coded = stream::encode(&clip, &encoder).and_then(|coded| stream::decode(&coded, "avdec_h264"));
-    let (coded, _) = coded.context("the deblocker learns from x264, too (x264enc, avdec_h264)")?;
+    let coded = stream::x264(&clip, quantiser, preset);
+    let coded = coded.context("the deblocker learns from x264, too (x264enc, avdec_h264)")?;
     let count = clip.frames.len();
     ensure!(coded.len() == count, "x264 gave {} of {count} frames", coded.len());
     Ok(Pair { good: Arc::new(clip.frames), coded })
